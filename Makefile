@@ -1,0 +1,46 @@
+# Everything a newcomer needs: `make demo`, `make test`, `make check`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: install check lint types fence test test-all demo bench lock clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+lock: ## refresh requirements.lock from pyproject.toml
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header infra/docker/build.in -o infra/docker/build.lock
+
+check: lint types fence ## what CI runs before the tests
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy
+
+fence: install
+	$(BIN)/lint-imports
+
+test: install ## proves the product, about 15 minutes on two cores
+	$(BIN)/pytest -m "not long"
+
+test-all: install ## the long ones too: faults at length, evaluation, benchmarks
+	$(BIN)/pytest
+
+demo: install
+	$(BIN)/spendstream demo
+
+bench: install
+	$(BIN)/spendstream bench
+
+clean:
+	rm -rf $(VENV) .spendstream .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,47 @@
+"""Azure LLM inference traces: TIMESTAMP (100 ns text, UTC), ContextTokens, GeneratedTokens. Nothing says who called."""
+
+import csv
+from collections.abc import Iterator
+
+from loadgen.traces.reading import BadRow, Row, Trace, UnreadableTrace, micros_of
+from loadgen.wire import defaults
+
+COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+
+
+def read_azure(trace: Trace) -> Iterator[Row | BadRow]:
+    """Rows of the trace; owner, provider and model stay empty. `UnreadableTrace` when a column is missing."""
+    blank = defaults()
+    with trace.path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.DictReader(file)
+        missing = [column for column in COLUMNS if column not in (lines.fieldnames or ())]
+        if missing:
+            raise UnreadableTrace(f"{trace.path}: line 1: no column {', '.join(missing)}")
+        for line in lines:
+            yield _row(trace, lines.line_num, line, blank)
+
+
+def _row(trace: Trace, number: int, line: dict[str, str | None], blank: dict[str, object]) -> Row | BadRow:
+    values = []
+    for column, read in zip(COLUMNS, (micros_of, _tokens, _tokens), strict=True):
+        try:
+            values.append(read(line[column] or ""))
+        except ValueError as error:
+            return BadRow(number, column, str(error))
+    occurred_at, context, generated = values
+    record = {
+        **blank,
+        "attributes": {},
+        "event_id": trace.event_id(number),
+        "occurred_at": occurred_at,
+        "input_tokens": context,
+        "output_tokens": generated,
+    }
+    return Row(number, record)
+
+
+def _tokens(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise ValueError(f"{text} tokens: must not be negative")
+    return count

@@ -1,0 +1,66 @@
+"""What every reader shares: rows good and bad, and the identity of a row in a file."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+
+class UnreadableTrace(ValueError):
+    """The file as a whole cannot be read: missing, no header, a column of the format is absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A complete `Usage` record from line `line` (1 is the header)."""
+
+    line: int
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """Line, column and what is wrong with it."""
+
+    line: int
+    column: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}, {self.column}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A file and its digest: the same content anywhere gives the same event ids."""
+
+    path: Path
+    digest: str
+
+    def event_id(self, line: int) -> str:
+        """Identity of a row that brings none: hash of (file digest, line)."""
+        return hashlib.sha256(f"{self.digest}:{line}".encode()).hexdigest()[:32]
+
+
+def open_trace(path: Path) -> Trace:
+    """Digest a file; `UnreadableTrace` when it cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            return Trace(path, hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise UnreadableTrace(f"{path}: {error.strerror}") from None
+
+
+def micros_of(text: str) -> int:
+    """Microseconds of an RFC 3339 or `YYYY-MM-DD HH:MM:SS.fffffff` text; no offset means UTC. `ValueError` otherwise.
+
+    Digits beyond the microsecond are cut off.
+    """
+    head, dot, tail = text.strip().partition(".")
+    if dot:
+        digits = len(tail) - len(tail.lstrip("0123456789"))
+        text = f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}"
+    moment = datetime.fromisoformat(text.strip())
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -1,0 +1,93 @@
+"""Our own table form: a header of `Usage` field names (examples/usage.csv). Columns may be left out and reordered."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from loadgen.traces.reading import BadRow, Row, Trace, UnreadableTrace, micros_of
+from loadgen.wire import defaults
+from spendstream.schemas import record_schema
+
+REQUIRED = ("occurred_at", "service", "provider", "model")
+Record = dict[str, Any]
+TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def read_usage_csv(trace: Trace) -> Iterator[Row | BadRow]:
+    """Rows of the table; a row without `event_id` gets one from file digest and line. `UnreadableTrace` for a header
+    with an unknown or missing column."""
+    blank = defaults()
+    with trace.path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file)
+        header = [name.strip() for name in next(lines, [])]
+        columns = _columns(trace, header)
+        for values in lines:
+            number = lines.line_num
+            if values:
+                yield _row(number, columns, values, {**blank, "event_id": trace.event_id(number)})
+
+
+def _columns(trace: Trace, header: list[str]) -> dict[str, Callable[[str], Any]]:
+    """How each column is read, in the order of the header."""
+    types = {field["name"]: field["type"] for field in record_schema("Usage")["fields"]}
+    unknown = [name for name in header if name not in types]
+    missing = [name for name in REQUIRED if name not in header]
+    if unknown or missing or len(set(header)) < len(header):
+        problem = f"unknown column {', '.join(unknown)}" if unknown else f"missing column {', '.join(missing)}"
+        raise UnreadableTrace(f"{trace.path}: line 1: {problem if unknown or missing else 'a column appears twice'}")
+    return {name: _reader(name, types[name]) for name in header}
+
+
+def _reader(name: str, avro_type: Any) -> Callable[[str], Any]:
+    """How the text of one column becomes the field's value; `ValueError` says what is wrong."""
+    if isinstance(avro_type, list):
+        return _reader(name, avro_type[1])
+    if name == "occurred_at":
+        return micros_of
+    kind = avro_type["type"] if isinstance(avro_type, dict) else avro_type
+    readers: dict[str, Callable[[str], Any]] = {
+        "enum": lambda text: _one_of(avro_type["symbols"], text),
+        "map": _attributes,
+        "boolean": lambda text: TRUTHS[_one_of(list(TRUTHS), text.lower())],
+        "string": str,
+        "long": _count,
+    }
+    return readers[kind]
+
+
+def _row(number: int, columns: dict[str, Callable[[str], Any]], values: list[str], blank: Record) -> Row | BadRow:
+    """The row on top of `blank`."""
+    if len(values) != len(columns):
+        return BadRow(number, "row", f"{len(values)} values for {len(columns)} columns")
+    record = {**blank, "attributes": {}}
+    for (name, read), text in zip(columns.items(), values, strict=True):
+        if text.strip() == "":  # an empty cell takes the field's default
+            if name in REQUIRED:
+                return BadRow(number, name, "is empty")
+            continue
+        try:
+            record[name] = read(text.strip())
+        except ValueError as error:
+            return BadRow(number, name, str(error))
+    return Row(number, record)
+
+
+def _one_of(symbols: list[str], text: str) -> str:
+    if text not in symbols:
+        raise ValueError(f"{text!r} is none of {', '.join(symbols)}")
+    return text
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 0 <= count < 2**63:
+        raise ValueError(f"{text}: must be from 0 to 2^63 - 1")
+    return count
+
+
+def _attributes(text: str) -> dict[str, str]:
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("must be a JSON object of strings")
+    return found

@@ -1,0 +1,26 @@
+"""Wiring: the first cursor on `usage`, the second into `charges`, and the projection of `costs` and dead letters."""
+
+from collections.abc import Sequence
+
+import faust
+from mode import Service
+
+from spendstream.attribution.ledger import Ledger, RecentRanges
+from spendstream.attribution.processor import AttributionProcessor
+from spendstream.runtime.kafka.consume import build_app
+from spendstream.runtime.projection import Projector
+from spendstream.runtime.projection.tables import CALLER_COSTS, CONTROL, DEAD_LETTERS, OWNER_COSTS, alerts
+from spendstream.runtime.service import Context
+
+
+def build(context: Context) -> Sequence[faust.App | Service]:
+    """The faust app of the first cursor, the ledger, and the app that projects what was published."""
+    recent = RecentRanges()
+    processor = AttributionProcessor(context, recent)
+    ledger = Ledger(context, recent)
+    processor.assignment_changed = ledger.follow
+    app = build_app(context.settings, context.service, ["usage"], processor)
+    projector = Projector(
+        context.clickhouse, [OWNER_COSTS, CALLER_COSTS, DEAD_LETTERS, CONTROL, alerts("alerts", "pipeline")]
+    )
+    return [app, ledger, projector.app(context.settings, f"{context.service}-ledger")]

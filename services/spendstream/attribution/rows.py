@@ -1,0 +1,81 @@
+"""Settled events as rows of `charges`, and touched roll-up rows as `costs` messages."""
+
+import hashlib
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from spendstream.domain.rollups import CALLER_DIMENSIONS, OWNER_DIMENSIONS, SUMS, Rollups, Touched
+from spendstream.domain.tokens import BUCKETS
+from spendstream.runtime.clickhouse.money import usd_array
+from spendstream.runtime.kafka.columns import encode_columns
+from spendstream.runtime.kafka.publisher import Message
+
+
+def charges(counted: pl.DataFrame, incarnation: str, partition: int) -> pa.Table:
+    """One row per counted event, columns named as in the table."""
+    rows = counted.select(
+        "org", "event_id",
+        pl.col("occurred_at").cast(pl.Datetime("us", "UTC")).alias("ts"),
+        pl.col("appended_ms").cast(pl.Datetime("ms", "UTC")).alias("appended_at"),
+        "team", "project", "environment", "cost_center", "service", "feature", "user_id", "api_key_id",
+        "provider", "model", "operation", "category", "region", "tier",
+        pl.col("status_name").alias("status"), "unpriced_reason", pl.col("status").alias("call_status"),
+        "owner_source", "price_id", "requests",
+        pl.col("input_total_tokens").alias("input_tokens"), pl.col("output_total_tokens").alias("output_tokens"),
+        *(f"{bucket}_tokens" for bucket in BUCKETS),
+        "latency_ms", "cache_hit", "max_tokens", "prompt_hash", "session_id", "trace_id",
+        pl.lit(incarnation).alias("incarnation"), pl.lit(partition, dtype=pl.UInt16).alias("partition"),
+        "offset", pl.col("item").cast(pl.Int32),
+    )  # fmt: skip
+    table: pa.Table = rows.to_arrow()
+    reported = counted["reported_cost_pico_usd"]
+    missing = reported.is_null().to_numpy()
+    table = table.append_column("cost_usd", usd_array(counted["cost_pico_usd"].to_numpy()))
+    return table.append_column("reported_cost_usd", usd_array(reported.fill_null(0).to_numpy(), missing))
+
+
+def by_month(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each month of `ts`: one insert block must not touch two partitions of the table."""
+    frame = pl.DataFrame(pl.from_arrow(table.select(["ts"]))).select(pl.col("ts").dt.strftime("%Y%m").alias("month"))
+    months = frame["month"]
+    distinct = sorted(months.unique().to_list())
+    for month in distinct:
+        yield month, table if len(distinct) == 1 else table.filter(pa.array((months == month).to_numpy()))
+
+
+def cost_messages(
+    rollups: Rollups, touched: Touched, last_offset: int, incarnation: str, partition: int
+) -> list[tuple[str, Message]]:
+    """`costs` records of the touched rows, each with its organisation (which decides the partition)."""
+    if not touched.keys:
+        return []
+    dimensions = [key[0] for key in touched.keys]
+    columns: dict[str, Any] = {
+        name: pl.Series([dims[i] for dims in dimensions], dtype=pl.String) for i, name in enumerate(rollups.dimensions)
+    }
+    columns |= {name: touched.values[:, i] for i, name in enumerate(SUMS)}
+    columns["minute"] = [key[1] for key in touched.keys]
+    columns["epoch"] = [key[2] for key in touched.keys]
+    columns["late"] = [key[3] for key in touched.keys]
+    constants = {"grain": rollups.grain, "incarnation": incarnation}
+    positions = {"source_partition": partition, "last_offset": last_offset}
+    rows = pl.DataFrame(columns).with_columns(
+        *(pl.lit("").alias(name) for name in {*OWNER_DIMENSIONS, *CALLER_DIMENSIONS} - set(columns)),
+        *(pl.lit(value).alias(name) for name, value in constants.items()),
+        *(pl.lit(value, dtype=pl.Int64).alias(name) for name, value in positions.items()),
+    )
+    keys = (_key(rollups.grain, dims) for dims in dimensions)
+    return [
+        (dims[0], (key, value))
+        for dims, key, value in zip(dimensions, keys, encode_columns("CostRollup", rows), strict=True)
+    ]
+
+
+@lru_cache(maxsize=100_000)
+def _key(grain: str, dimensions: tuple[str, ...]) -> bytes:
+    """Hash of the dimensions: the message key."""
+    return hashlib.blake2b("\x1f".join((grain, *dimensions)).encode(), digest_size=8).digest()

@@ -1,0 +1,20 @@
+"""Operators' commands: imports, dead letters, alerts, budgets, recommendations, doctor."""
+
+import typer
+
+from spendstream.cli.alerts import alerts_app
+from spendstream.cli.budgets import budgets_app
+from spendstream.cli.dead_letters import dead_letters_app
+from spendstream.cli.doctor import doctor
+from spendstream.cli.imports import import_app
+from spendstream.cli.recommendations import recommendations_app
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands to the tree."""
+    app.add_typer(import_app, name="import")
+    app.add_typer(dead_letters_app, name="dead-letters")
+    app.command("doctor")(doctor)
+    app.add_typer(alerts_app, name="alerts")
+    app.add_typer(budgets_app, name="budgets")
+    app.add_typer(recommendations_app, name="recommendations")

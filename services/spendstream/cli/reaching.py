@@ -1,0 +1,35 @@
+"""What every command that reaches out shares: options, times, and errors in words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from spendstream.cli.failures import UNAVAILABLE, USAGE, CommandError
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """A sentence for tables that are not there."""
+    from spendstream.operations.store import NotMigratedError  # noqa: PLC0415
+
+    try:
+        yield
+    except NotMigratedError as error:
+        raise CommandError(str(error), UNAVAILABLE) from error
+
+
+def since_option(text: str | None) -> datetime | None:
+    """The value of `--since`; a usage error when it is neither an age nor a time."""
+    from spendstream.operations.since import moment  # noqa: PLC0415
+
+    if text is None:
+        return None
+    try:
+        return moment(text, datetime.now(UTC))
+    except ValueError as error:
+        raise CommandError(f"--since: {error}", USAGE) from error

@@ -1,0 +1,38 @@
+"""`spendstream recommendations list`."""
+
+from typing import Annotated
+
+import typer
+
+from spendstream.cli.budgets import cents
+from spendstream.cli.output import print_json, print_table
+from spendstream.cli.reaching import JsonOption, reaching
+
+recommendations_app = typer.Typer(help="What would make it cheaper.", no_args_is_help=True)
+COLUMNS = ("id", "kind", "target", "what to do", "USD a month", "from", "to", "confidence", "effort", "risk", "state")
+
+
+@recommendations_app.command("list")
+def list_(
+    state: Annotated[str | None, typer.Option("--state", help="Only this state, for example open.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Every recommendation as it stands, the largest saving first. Savings overlap: they do not add up.
+
+    Example: spendstream recommendations list --state open
+    """
+    from spendstream.operations import standing  # noqa: PLC0415
+    from spendstream.operations.store import Store  # noqa: PLC0415
+    from spendstream.runtime.settings import Settings  # noqa: PLC0415
+
+    with reaching():
+        found = standing.recommendations(Store(Settings.load()), state)
+    if as_json:
+        print_json([row._asdict() for row in found])
+        return
+    rows = [
+        (row.recommendation_id, row.kind, row.target, row.title, cents(row.monthly_saving_usd), cents(row.low_usd),
+         cents(row.high_usd), f"{row.confidence:.0%}", row.effort, row.risk, row.state)
+        for row in found
+    ]  # fmt: skip
+    print_table("", COLUMNS, rows)

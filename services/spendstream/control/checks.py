@@ -1,0 +1,113 @@
+"""What each kind of document must say. One entry a kind; the rules themselves live with their domain."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from spendstream.domain.attribution.owners import parse_owner
+from spendstream.domain.budgets.documents import parse_budget
+from spendstream.domain.prices import ModelPrice, check_change, parse_price
+
+Wrong = Sequence[tuple[str, str]]
+Spec = Mapping[str, Any]
+Check = Callable[[str, str, Spec], Wrong]
+
+
+def _price(org: str, name: str, spec: Spec) -> Wrong:
+    return [(error.path, error.message) for error in parse_price(spec).errors]
+
+
+def _budget(org: str, name: str, spec: Spec) -> Wrong:
+    return [(str(path), message) for path, message in parse_budget(org, name, spec)[1]]
+
+
+def _owner(org: str, name: str, spec: Spec) -> Wrong:
+    return parse_owner(org, name, spec)[1]
+
+
+def _fields(required: Iterable[str], optional: Iterable[str]) -> Check:
+    needed, allowed = list(required), [*required, *optional]
+
+    def check(org: str, name: str, spec: Spec) -> Wrong:
+        missing = [(field, "is missing") for field in needed if field not in spec]
+        unknown = [
+            (str(field), f"is not a field here; known: {', '.join(allowed)}") for field in spec if field not in allowed
+        ]
+        return [*missing, *unknown]
+
+    return check
+
+
+RULE_MODELS = ("direct", "proportional", "fixed", "activity", "even")
+
+
+def _rule(org: str, name: str, spec: Spec) -> Wrong:
+    wrong = list(_fields(["match", "model"], ["metric", "by", "shares", "unit_cost_usd", "activity"])(org, name, spec))
+    if "model" in spec and spec["model"] not in RULE_MODELS:
+        wrong.append(("model", f"must be one of {', '.join(RULE_MODELS)}"))
+    shares = spec.get("shares")
+    if spec.get("model") == "fixed" and not _sum_to_one(shares):
+        wrong.append(("shares", "must be given and sum to 1"))
+    return wrong
+
+
+def _sum_to_one(shares: object) -> bool:
+    if not isinstance(shares, Mapping):
+        return False
+    values = list(shares.values())
+    return (
+        all(isinstance(value, int | Decimal) and not isinstance(value, bool) for value in values) and sum(values) == 1
+    )
+
+
+POLICY_KINDS = ("training_job", "cost_per_request", "approved_models", "tags", "expected_hour")
+
+
+def _policy(org: str, name: str, spec: Spec) -> Wrong:
+    if spec.get("kind") not in POLICY_KINDS:
+        return [("kind", f"must be one of {', '.join(POLICY_KINDS)}")]
+    return []
+
+
+CHECKS: Mapping[str, Check] = {
+    "Price": _price,
+    "Budget": _budget,
+    "Owner": _owner,
+    "AttributionRule": _rule,
+    "Policy": _policy,
+    "Route": _fields(["to"], ["match", "renotify"]),
+    "Silence": _fields(["match"], ["starts_at", "ends_at", "reason"]),
+    "Approval": _fields([], ["requestor", "amount_usd", "justification", "expires_at", "approvers", "scope"]),
+}
+
+
+def check_spec(org: str, kind: str, name: str, spec: Spec) -> Wrong:
+    """Everything wrong with a document: (path inside the spec, message)."""
+    check = CHECKS.get(kind)
+    if check is None:
+        return [("", f"unknown kind {kind}; known: {', '.join(CHECKS)}")]
+    return check(org, name, spec)
+
+
+def check_against(kind: str, old: Spec, new: Spec) -> Wrong:
+    """What is suspicious about replacing `old` by `new`: only a price can be."""
+    if kind != "Price":
+        return []
+    before, after = parse_price(old).price, parse_price(new).price
+    if before is None or after is None:
+        return []
+    return [(error.path, error.message) for error in check_change(before, after)]
+
+
+def warnings(kind: str, spec: Spec) -> Wrong:
+    """What is odd but legal."""
+    return [(warning.path, warning.message) for warning in parse_price(spec).warnings] if kind == "Price" else []
+
+
+def identity(kind: str, name: str, spec: Spec) -> str:
+    """What a later document replaces: kind/name, for a price also its effective_from."""
+    if kind != "Price":
+        return f"{kind}/{name}"
+    price = parse_price(spec).price
+    start = price.effective_from if isinstance(price, ModelPrice) or price is not None else 0
+    return f"{kind}/{name}/{start}"

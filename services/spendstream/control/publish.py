@@ -1,0 +1,145 @@
+"""Comparing documents with what is in force, publishing the difference, and waiting until every service holds it."""
+
+import asyncio
+import getpass
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spendstream.control.checks import check_against, check_spec, identity
+from spendstream.control.files import Problem, Source
+from spendstream.runtime import clock
+from spendstream.runtime.control import ControlLog, Document, digest_of, document_key, spec_json
+from spendstream.runtime.kafka.publisher import Publisher
+from spendstream.runtime.kafka.reader import read_all, read_tail
+from spendstream.runtime.settings import Settings
+from spendstream.schemas import decode, encode
+
+RECENT_BEATS = 500
+
+
+@dataclass(frozen=True)
+class Change:
+    """What applying one document does: `new`, `changed` or `same`."""
+
+    source: Source
+    key: str
+    action: str
+    revision: int
+    before: Document | None
+
+
+@dataclass(frozen=True)
+class Acknowledgements:
+    """Which running service instances hold a control offset, and which did not in time."""
+
+    held: Sequence[str]
+    missing: Sequence[str]
+
+
+def validate(sources: Sequence[Source]) -> list[Problem]:
+    """Every problem of every document, and identities that occur twice."""
+    problems = [
+        source.problem(path, message)
+        for source in sources
+        for path, message in check_spec(source.org, source.kind, source.name, source.spec)
+    ]
+    seen: dict[tuple[str, str], Source] = {}
+    for source in sources:
+        key = (source.org, identity(source.kind, source.name, source.spec))
+        if key in seen:
+            problems.append(source.problem("", f"is already declared at {seen[key].file}:{seen[key].line}"))
+        seen.setdefault(key, source)
+    return problems
+
+
+async def load_control(settings: Settings) -> ControlLog:
+    """Everything on the control topic."""
+    log = ControlLog()
+    for record in await read_all(settings, "control"):
+        log.add(record.offset, record.key, record.value)
+    return log
+
+
+def plan_changes(sources: Sequence[Source], log: ControlLog) -> list[Change]:
+    """What applying would change. A price keeps its revisions: a changed one gets the next number."""
+    newest: dict[tuple[str, str], Document] = {}
+    for document in log.documents():
+        key = (document.org, identity(document.kind, document.name, document.spec))
+        if key not in newest or newest[key].revision < document.revision:
+            newest[key] = document
+    return [
+        _change(source, newest.get((source.org, identity(source.kind, source.name, source.spec)))) for source in sources
+    ]
+
+
+def _change(source: Source, before: Document | None) -> Change:
+    same = before is not None and before.digest == digest_of(source.kind, source.name, source.spec)
+    revision = 1 if before is None else before.revision + (0 if same else 1)
+    key = f"{source.kind}/{source.name}"
+    if source.kind == "Price":
+        key = f"{identity(source.kind, source.name, source.spec)}/{revision}"
+    key = document_key(source.org, key)
+    return Change(source, key, "same" if same else "new" if before is None else "changed", revision, before)
+
+
+def suspicious(changes: Sequence[Change]) -> list[Problem]:
+    """Price changes beyond the sanity bound."""
+    return [
+        change.source.problem(path, f"{message} (use --force if it is meant)")
+        for change in changes
+        if change.action == "changed" and change.before is not None
+        for path, message in check_against(change.source.kind, change.before.spec, change.source.spec)
+    ]
+
+
+async def publish(publisher: Publisher, changes: Sequence[Change]) -> int:
+    """Publish what is new or changed; returns the control offset behind it (0: nothing was published)."""
+    offset = 0
+    known_at, author = clock.now_us(), getpass.getuser()
+    for change in changes:
+        if change.action == "same":
+            continue
+        source = change.source
+        record = {
+            "org": source.org, "kind": source.kind, "name": source.name, "spec_json": spec_json(source.spec),
+            "known_at": known_at, "revision": change.revision, "author": author,
+            "digest": digest_of(source.kind, source.name, source.spec),
+        }  # fmt: skip
+        metadata = await publisher.producer.send_and_wait(
+            "control", value=encode("ControlDocument", record), key=change.key.encode(), partition=0
+        )
+        offset = metadata.offset + 1
+    return offset
+
+
+async def delete(publisher: Publisher, keys: Sequence[str]) -> int:
+    """Publish tombstones; returns the control offset behind them."""
+    offset = 0
+    for key in keys:
+        metadata = await publisher.producer.send_and_wait("control", value=None, key=key.encode(), partition=0)
+        offset = metadata.offset + 1
+    return offset
+
+
+async def await_services(settings: Settings, offset: int, timeout_s: float = 15.0) -> Acknowledgements:
+    """Wait until every running service instance has said that it holds `offset`."""
+    deadline = clock.now_us() + int(timeout_s * 1_000_000)
+    while True:
+        alive = await _running(settings)
+        held = sorted(name for name, holds in alive.items() if holds >= offset)
+        missing = sorted(set(alive) - set(held))
+        if not missing or clock.now_us() > deadline:
+            return Acknowledgements(held, missing)
+        await asyncio.sleep(0.3)
+
+
+async def _running(settings: Settings) -> dict[str, int]:
+    """Control offset of each instance that has beaten within three intervals and is not stopping."""
+    newest: dict[str, tuple[int, int, str]] = {}
+    now = clock.now_us()
+    for record in await read_tail(settings, "service-heartbeats", RECENT_BEATS):
+        _, beat = decode(record.value)
+        age_us = now - int(beat["beat_at"].timestamp() * 1_000_000)
+        alive = beat["state"] == "running" and age_us < 3_000 * beat["interval_ms"]
+        newest[f"{beat['service']}/{beat['instance']}"] = (beat["control_offset"], age_us, "up" if alive else "down")
+    return {name: offset for name, (offset, _, state) in newest.items() if state == "up"}

@@ -1,0 +1,150 @@
+"""Examining an installation from outside: broker, topics, database, services, and whether the books balance."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from spendstream.operations import checks, heartbeats, usage_topic
+from spendstream.operations.backlogs import backlogs, committed, ledger_positions, log_ends
+from spendstream.operations.checks import FAIL, OK, SKIPPED, Finding
+from spendstream.operations.positions import Place, place_condition
+from spendstream.operations.store import NotMigratedError, Store
+from spendstream.runtime.clickhouse.client import DATABASE
+from spendstream.runtime.clickhouse.migrate import migrations
+from spendstream.runtime.kafka.admin import partition_counts
+from spendstream.runtime.resources import shipped
+from spendstream.runtime.retry import NotNowError
+from spendstream.runtime.settings import Settings
+from spendstream.schemas import topics as declared_topics
+
+BROKER_WITHIN_S = 30.0
+BROKER_CHECKS = ("topics", "services", "consumers")
+BOOKS = ("dead letters", "unpriced", "conservation", "duplicates horizon")
+MODELS_SHOWN = 5
+LAST_DAY = "written_at > now() - interval 1 day"
+
+
+async def examine(settings: Settings, services: Sequence[str]) -> list[Finding]:
+    """Every finding, in the order in which one would look."""
+    store, *database = await asyncio.to_thread(_database, settings)
+    existing, broker = await _broker(settings)
+    findings = [broker, *await _on_broker(settings, services, existing), *database]
+    if store is None:
+        return [*findings, *(Finding(check, SKIPPED, "needs the tables") for check in ("ledger", *BOOKS))]
+    findings.append(await _ledger(settings, store, existing))
+    return [*findings, *await asyncio.to_thread(_books, settings, store)]
+
+
+async def _broker(settings: Settings) -> tuple[Mapping[str, int] | None, Finding]:
+    try:
+        async with asyncio.timeout(BROKER_WITHIN_S):
+            existing = await partition_counts(settings)
+    except (KafkaError, OSError, TimeoutError) as error:
+        advice = "start it (`spendstream up`), or set KAFKA_BOOTSTRAP and its credentials"
+        return None, Finding("broker", FAIL, f"{settings.kafka_bootstrap}: {error}", advice)
+    return existing, Finding("broker", OK, settings.kafka_bootstrap)
+
+
+def _database(settings: Settings) -> tuple[Store | None, Finding, Finding]:
+    where = settings.clickhouse_url.get_secret_value().rsplit("@", 1)[-1].removeprefix("http://")
+    reachable = Finding("ClickHouse", OK, where)
+    try:
+        store = Store(settings)
+        return store, reachable, _migrations(store)
+    except NotMigratedError:
+        return None, reachable, checks.migrations(_shipped_migrations(), {})
+    except NotNowError as error:
+        advice = "start it (`spendstream up`), or set CLICKHOUSE_URL with user and password"
+        unreachable = Finding("ClickHouse", FAIL, f"{where}: {str(error)[:200]}", advice)
+        return None, unreachable, Finding("migrations", SKIPPED, "needs ClickHouse")
+
+
+def _migrations(store: Store) -> Finding:
+    rows = store.rows(f"select number, digest from {DATABASE}.schema_migrations final")
+    return checks.migrations(_shipped_migrations(), {int(number): str(digest) for number, digest in rows})
+
+
+def _shipped_migrations() -> dict[int, tuple[str, str]]:
+    return {each.number: (each.path.name, each.digest) for each in migrations(shipped("clickhouse"))}
+
+
+async def _on_broker(settings: Settings, services: Sequence[str], existing: Mapping[str, int] | None) -> list[Finding]:
+    if existing is None:
+        return [Finding(check, SKIPPED, "needs the broker") for check in BROKER_CHECKS]
+    declared = {name: topic.partitions for name, topic in declared_topics().items()}
+    found = [checks.topics(declared, existing)]
+    if found[0].state == FAIL:
+        return [*found, *(Finding(check, SKIPPED, "needs the topics") for check in BROKER_CHECKS[1:])]
+    partitions = [TopicPartition(topic, i) for topic, count in existing.items() for i in range(count)]
+    ends = await log_ends(settings, partitions)
+    beats = (await heartbeats.newest(settings)).values()
+    for name in services:
+        mine = [beat for beat in beats if beat.service == name]
+        found.append(checks.service(name, mine, ends[TopicPartition("control", 0)]))
+    # Who does not run has a line of its own already; his backlog is its consequence.
+    running = sorted({beat.service for beat in beats if beat.is_alive})
+    groups = [group for name in running for group in (name, f"{name}-ledger")]
+    waiting = await backlogs(settings, await committed(settings, groups, partitions), ends)
+    advice = "add workers (one a partition at most), or look for what keeps the service waiting in its log"
+    return [*found, checks.backlog("consumers", waiting, advice)]
+
+
+async def _ledger(settings: Settings, store: Store, existing: Mapping[str, int] | None) -> Finding:
+    if existing is None or "usage" not in existing:
+        return Finding("ledger", SKIPPED, "needs the broker")
+    try:
+        found = await usage_topic.incarnations(settings, existing["usage"])
+        positions = await asyncio.to_thread(ledger_positions, store, found)
+    except NotMigratedError as error:
+        return Finding("ledger", SKIPPED, str(error))
+    ends = await log_ends(settings, [tp for _, tp in positions])
+    advice = "charges are written behind the stream: look at attribution's log and at the load of ClickHouse"
+    return checks.backlog("ledger", await backlogs(settings, positions, ends), advice)
+
+
+def _books(settings: Settings, store: Store) -> list[Finding]:
+    try:
+        return [_rejected(settings, store), _unpriced(store), _conservation(store), _horizon(settings, store)]
+    except (NotMigratedError, NotNowError) as error:
+        return [Finding(check, SKIPPED, str(error)) for check in BOOKS]
+
+
+def _rejected(settings: Settings, store: Store) -> Finding:
+    [(rejections, events)] = store.rows(
+        "select sum(rejected), sum(events) from ledger_ranges final where written_at > now() - interval 1 hour"
+    )
+    return checks.rejected(rejections, events, settings.reject_limit)
+
+
+def _unpriced(store: Store) -> Finding:
+    [(events, without_price)] = store.rows(
+        f"select sum(priced + partial + unpriced), sum(partial + unpriced) from ledger_ranges final where {LAST_DAY}"
+    )
+    models = store.rows(
+        "select concat(provider, '/', model), count() from charges where status != 'priced'"
+        f" and rated_at > now() - interval 1 day group by 1 order by 2 desc limit {MODELS_SHOWN}"
+    ) if without_price else []  # fmt: skip
+    return checks.unpriced(events, without_price, [model for model, _ in models])
+
+
+def _conservation(store: Store) -> Finding:
+    [(difference,)] = store.rows("select difference from v_conservation")
+    counted = charges = 0
+    for incarnation, partition, first, last, events in store.rows(
+        "select incarnation, partition, min(first), max(last), sum(priced + partial + unpriced)"
+        f" from ledger_ranges final where {LAST_DAY} group by incarnation, partition"
+    ):
+        counted += events
+        where = f"{place_condition(Place(incarnation, partition))} and offset between {first} and {last}"
+        charges += store.rows(f"select count() from charges where {where}")[0][0]
+    return checks.conservation(difference, counted, charges)
+
+
+def _horizon(settings: Settings, store: Store) -> Finding:
+    [(ids,)] = store.rows(
+        "select sum(priced + partial + unpriced) from ledger_ranges final"
+        f" where written_at > now() - interval {settings.dedup_horizon_s} second"
+    )
+    return checks.horizon(ids, settings.dedup_capacity, settings.dedup_horizon_s)

@@ -1,0 +1,1 @@
+"""What knows Kafka, Avro, ClickHouse, health and metrics, and not one business rule."""

@@ -1,0 +1,1 @@
+"""ClickHouse: the client, the one batch writer, the migrations."""

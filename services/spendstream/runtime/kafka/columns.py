@@ -1,0 +1,225 @@
+"""From a run of records to one table: the Arrow decoder does the run, fastavro judges what it cannot take.
+
+pyruhvro fails a whole batch on one bad record and says not which, so the run is halved until the bad records stand
+alone; fastavro then says what is wrong with each. tests/contract proves both decoders agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyruhvro
+
+from spendstream.runtime.kafka.transport import Record
+from spendstream.schemas import Undecodable, decode, encode, frame, frame_id
+from spendstream.schemas.catalogue import record_json
+from spendstream.schemas.codec import HEADER
+
+Ints = npt.NDArray[np.int64]
+BATCH_LIMIT = 1_000
+HALVING_FLOOR = 64
+
+
+@cache
+def _arrow_schema(record_name: str) -> pa.Schema:
+    return pyruhvro.deserialize_array([], record_json(record_name)).schema
+
+
+def encode_columns(record_name: str, rows: pl.DataFrame) -> list[bytes]:
+    """Framed records of a table that has every field of the record (times as Int64 microseconds)."""
+    if not rows.height:
+        return []
+    schema = _arrow_schema(record_name)
+    plain = pa.schema([pa.field(field.name, field.type, field.nullable) for field in schema])
+    times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+    table = rows.select(plain.names).with_columns(pl.col(times).cast(pl.Datetime("us"))).to_arrow().cast(plain)
+    header, found = frame(record_name), []
+    for batch in table.combine_chunks().to_batches():
+        for bodies in pyruhvro.serialize_record_batch(batch, record_json(record_name), 1):
+            found += [header + body for body in bodies.to_pylist()]
+    return found
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A record (item -1) or a member of a batch that can never be processed."""
+
+    record: int
+    item: int
+    reason: str
+    detail: str
+
+
+@dataclass
+class Columns:
+    """Decoded events in log order. `record[i]` is the position in the run that event i came from, `item[i]` its place
+    in a producer-side batch (-1 for a single record)."""
+
+    events: pl.DataFrame
+    record: Ints
+    item: Ints
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def decode_columns(records: Sequence[Record], single: str, batch: str | None = None) -> Columns:
+    """Decode a run whose records are `single` or `batch` records (of field `events`), mixed freely."""
+    rejects: list[Reject] = []
+    singles, batches = _sorted_by_schema(records, single, batch, rejects)
+    parts = []
+    if singles:
+        parts.append(_decode_singles(records, singles, single, rejects))
+    if batches and batch is not None:
+        parts.append(_decode_batches(records, batches, single, batch, rejects))
+    return _in_log_order(parts, single, rejects)
+
+
+def _sorted_by_schema(
+    records: Sequence[Record], single: str, batch: str | None, rejects: list[Reject]
+) -> tuple[list[int], list[int]]:
+    """Positions of single and of batch records; whatever has another frame is rejected."""
+    frames = [record.value[: HEADER.size] if record.value is not None else b"" for record in records]
+    expected = frame(single)
+    if set(frames) == {expected}:
+        return list(range(len(records))), []
+    batch_frame = frame(batch) if batch is not None else None
+    singles = [i for i, found in enumerate(frames) if found == expected]
+    batches = [i for i, found in enumerate(frames) if found == batch_frame]
+    for i, found in enumerate(frames):
+        if found not in (expected, batch_frame):
+            rejects.append(Reject(i, -1, *_why_not(records[i].value)))
+    return singles, batches
+
+
+def _why_not(value: bytes | None) -> tuple[str, str]:
+    try:
+        return "unknown_schema", f"schema id {frame_id(value)} does not belong on this topic"
+    except Undecodable as error:
+        return error.reason, str(error)
+
+
+def _bodies(records: Sequence[Record], positions: Sequence[int]) -> list[bytes]:
+    return [records[position].value[HEADER.size :] for position in positions]  # type: ignore[index]
+
+
+def _arrow(bodies: list[bytes], record_name: str) -> pa.RecordBatch | None:
+    """Arrow table of all bodies, or None when one of them does not fit."""
+    try:
+        decoded = pyruhvro.deserialize_array(bodies, record_json(record_name))
+        decoded.validate(full=True)  # it lets text through that is not UTF-8
+        return decoded
+    except BaseException as error:  # a Rust panic arrives as a BaseException
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+            raise
+        return None
+
+
+def _good(
+    records: Sequence[Record], positions: list[int], record_name: str, rejects: list[Reject]
+) -> list[tuple[list[int], pa.RecordBatch]]:
+    """Decode `positions`, halving around bad records; what fastavro refuses becomes a reject."""
+    decoded = _arrow(_bodies(records, positions), record_name)
+    if decoded is not None:
+        return [(positions, decoded)]
+    if len(positions) > HALVING_FLOOR:
+        middle = len(positions) // 2
+        return [
+            *_good(records, positions[:middle], record_name, rejects),
+            *_good(records, positions[middle:], record_name, rejects),
+        ]
+    plausible = [position for position in positions if _why_refused(records[position].value) is None]
+    together = _arrow(_bodies(records, plausible), record_name)
+    kept = set(plausible if together is not None else [])
+    for position in positions:
+        if position in kept:
+            continue
+        if _arrow(_bodies(records, [position]), record_name) is not None:
+            kept.add(position)
+        else:
+            detail = f"{record_name}: the columnar decoder refuses it"
+            rejects.append(Reject(position, -1, *(_why_refused(records[position].value) or ("undecodable", detail))))
+    if not kept:
+        return []
+    if together is not None and len(kept) == len(plausible):
+        return [(plausible, together)]
+    decoded = _arrow(_bodies(records, sorted(kept)), record_name)
+    return [(sorted(kept), decoded)] if decoded is not None else []
+
+
+def _why_refused(value: bytes | None) -> tuple[str, str] | None:
+    """Reason and detail when fastavro does not take a value."""
+    try:
+        decode(value)
+    except Undecodable as error:
+        return error.reason, str(error)
+    return None
+
+
+Part = tuple[pl.DataFrame, Ints, Ints]
+
+
+def _decode_singles(records: Sequence[Record], positions: list[int], single: str, rejects: list[Reject]) -> list[Part]:
+    parts: list[Part] = []
+    for kept, table in _good(records, positions, single, rejects):
+        where = np.asarray(kept, dtype=np.int64)
+        parts.append((_frame(pa.Table.from_batches([table])), where, np.full(len(kept), -1, dtype=np.int64)))
+    return parts
+
+
+def _decode_batches(
+    records: Sequence[Record], positions: list[int], single: str, batch: str, rejects: list[Reject]
+) -> list[Part]:
+    parts: list[Part] = []
+    for kept, table in _good(records, positions, batch, rejects):
+        events = table.column("events")
+        sizes = np.diff(np.asarray(events.offsets))
+        items = events.flatten()
+        decoded = _frame(pa.Table.from_arrays(items.flatten(), names=[field.name for field in items.type]))
+        where = np.repeat(np.asarray(kept, dtype=np.int64), sizes)
+        starts = np.cumsum(sizes) - sizes
+        item = np.arange(len(where), dtype=np.int64) - np.repeat(starts, sizes)
+        fits = np.repeat(sizes <= BATCH_LIMIT, sizes)
+        for position in np.asarray(kept)[sizes > BATCH_LIMIT].tolist():
+            rejects.append(Reject(position, -1, "batch_too_large", f"more than {BATCH_LIMIT} events in one batch"))
+        for position in np.asarray(kept)[sizes == 0].tolist():
+            rejects.append(Reject(position, -1, "empty_batch", "a batch without events"))
+        if not fits.all():
+            decoded, where, item = decoded.filter(pl.Series(fits)), where[fits], item[fits]
+        parts.append((decoded, where, item))
+    return parts
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    """Polars table without the free-form attributes (they follow the allow-list, not the hot path)."""
+    kept = [name for name in table.column_names if name != "attributes"]
+    return pl.DataFrame(pl.from_arrow(table.select(kept), rechunk=False))
+
+
+def _in_log_order(groups: list[list[Part]], single: str, rejects: list[Reject]) -> Columns:
+    parts = [part for group in groups for part in group if part[0].height]
+    if not parts:
+        empty = _frame(pa.Table.from_batches([], schema=_arrow_schema(single)))
+        none = np.empty(0, dtype=np.int64)
+        return Columns(empty, none, none, rejects)
+    events = parts[0][0] if len(parts) == 1 else pl.concat([part[0] for part in parts])
+    record = np.concatenate([part[1] for part in parts])
+    item = np.concatenate([part[2] for part in parts])
+    if len(parts) > 1:
+        order = np.lexsort((item, record))
+        if not (order == np.arange(len(order))).all():
+            events, record, item = events[order], record[order], item[order]
+    return Columns(events, record, item, rejects)
+
+
+def original_bytes(record: Record, item: int, batch: str, single: str) -> bytes | None:
+    """Original value of a rejected event: the record's own bytes, or a member re-encoded as a single record."""
+    if item < 0 or record.value is None:
+        return record.value
+    try:
+        name, content = decode(record.value)
+        return encode(single, content["events"][item]) if name == batch else record.value
+    except Undecodable:  # a date beyond the calendar: the columnar decoder takes it, fastavro does not
+        return record.value
