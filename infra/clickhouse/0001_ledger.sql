@@ -54,7 +54,7 @@ create table if not exists {database}.charges (
 partition by toYYYYMM(ts)
 order by (org, team, service, model, ts)
 ttl toDateTime(rated_at) + interval 400 day
-settings non_replicated_deduplication_window = 1000;
+settings non_replicated_deduplication_window = 10000;
 
 create table if not exists {database}.ledger_ranges (
   incarnation LowCardinality(String),

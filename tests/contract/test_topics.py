@@ -84,8 +84,10 @@ def test_dead_letters_outlive_the_records_they_came_from_on_usage() -> None:
 
 
 def test_broker_settings_follow_from_the_declaration() -> None:
-    assert named("usage").config() == {"cleanup.policy": "delete", "retention.ms": str(72 * 3_600_000)}
-    assert named("control").config() == {"cleanup.policy": "compact", "min.compaction.lag.ms": str(168 * 3_600_000)}
+    stamp = {"message.timestamp.type": "LogAppendTime"}
+    assert named("usage").config() == {"cleanup.policy": "delete", "retention.ms": str(72 * 3_600_000), **stamp}
+    kept = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(168 * 3_600_000)}
+    assert named("control").config() == {**kept, **stamp}
 
 
 @pytest.mark.parametrize(

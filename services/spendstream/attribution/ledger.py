@@ -1,8 +1,9 @@
 """The second cursor: one row per event into `charges`, range by range along the plan log.
 
-It follows at its own pace; Kafka is its spool. A range is inserted with its own token, then marked in `ledger_ranges`;
-after a restart the first unmarked range is checked against what is already there. What the first cursor has just rated
-is taken over in memory; anything older is read from `usage` again and rated as its plan says.
+It follows at its own pace; Kafka is its spool. A range is inserted with its own token, then marked in `ledger_ranges`.
+After a restart, and after an insert that may or may not have arrived, the first unmarked range is checked against what
+is already there. What the first cursor has just rated is taken over in memory; anything older is read from `usage`
+again and rated as its plan says.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from mode import Service
 from spendstream.attribution.batch import planned_verdicts, rate, settle
 from spendstream.attribution.rows import by_month, charges
 from spendstream.rating import BookShelf
-from spendstream.runtime import metrics
+from spendstream.runtime import clock, metrics
 from spendstream.runtime.kafka import plan_log
 from spendstream.runtime.kafka.plan_log import Plan, PlanHistory
 from spendstream.runtime.kafka.reader import partition_reader
@@ -32,6 +33,7 @@ from spendstream.schemas import decode
 log = structlog.get_logger()
 TOPIC = "usage"
 KEPT_ROWS = 200_000
+SURE_FOR_S = 10.0
 COUNTS = ("events", "priced", "partial", "unpriced", "duplicate", "rejected")
 
 
@@ -89,6 +91,7 @@ class Ledger(Service):  # type: ignore[misc]  # mode is untyped
         self._recent = recent
         self._shelf = BookShelf(context.control.log)
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._sure_until: dict[int, float] = {}
         self._allowed_us = context.settings.allowed_lateness_s * 1_000_000
 
     def follow(self, partitions: Mapping[int, str]) -> None:
@@ -119,6 +122,7 @@ class Ledger(Service):  # type: ignore[misc]  # mode is untyped
     async def _follow(self, partition: int, incarnation: str) -> None:
         done, start = await self._position(incarnation, partition)
         history, unsure = PlanHistory(), True
+        self._sure_until[partition] = 0.0
         settings = self._context.settings
         async with (
             partition_reader(settings, plan_log.TOPIC, partition, start) as plans,
@@ -133,7 +137,7 @@ class Ledger(Service):  # type: ignore[misc]  # mode is untyped
                 metrics.ledger_behind.labels(str(partition)).set(max(0, history.next_first - 1 - done))
                 due = [plan for plan in ready if plan.incarnation == incarnation and plan.last > done]
                 for plan in due:
-                    unsure = await self._write(partition, plan, usage, unsure)
+                    unsure = await self._write(partition, plan, usage, done, unsure)
                 if due:
                     done = due[-1].last
                     await self._mark(partition, due)
@@ -148,8 +152,11 @@ class Ledger(Service):  # type: ignore[misc]  # mode is untyped
         )
         return (int(rows[0][0]), int(rows[0][1])) if rows else (-1, 0)
 
-    async def _write(self, partition: int, plan: Plan, usage: AIOKafkaConsumer, unsure: bool) -> bool:
-        """Insert a range. `unsure`: an earlier process may have inserted it; returns whether that goes on."""
+    async def _write(self, partition: int, plan: Plan, usage: AIOKafkaConsumer, done: int, unsure: bool) -> bool:
+        """Insert a range. `unsure`: an earlier try may have inserted it; returns whether that goes on.
+
+        A try that fails raises `NotNowError`: the partition is followed anew from what the ledger then holds.
+        """
         counted = await self._recent.take(plan, partition)
         if counted is None:
             counted = await self._rate_again(partition, plan, usage)
@@ -159,9 +166,20 @@ class Ledger(Service):  # type: ignore[misc]  # mode is untyped
             if unsure and await self._is_there(partition, plan, month):
                 continue
             token = f"charges/{plan.incarnation}/{partition}/{plan.first}-{plan.last}/{month}"
-            await self._context.clickhouse.insert("charges", rows, token)
+            await self._still_ours(plan.incarnation, partition, done)
+            await self._context.clickhouse.insert_once("charges", rows, token)
             unsure = False
         return unsure
+
+    async def _still_ours(self, incarnation: str, partition: int, done: int) -> None:
+        """Raise `NotNowError` when somebody else has written on: we were away for long and are only waking up.
+
+        A token answers for what happened in the last seconds; a process that was frozen may outlive its token.
+        """
+        if clock.awake_s() > self._sure_until[partition]:
+            if (await self._position(incarnation, partition))[0] > done:
+                raise NotNowError(f"another process has written the ledger of usage/{partition} on")
+            self._sure_until[partition] = clock.awake_s() + SURE_FOR_S
 
     async def _is_there(self, partition: int, plan: Plan, month: str) -> bool:
         """True when the rows of a range and month were inserted before: a block is there whole or not at all."""

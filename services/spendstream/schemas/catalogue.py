@@ -34,7 +34,11 @@ class Topic:
 
     def config(self) -> dict[str, str]:
         """Broker settings of the topic."""
-        settings = {"cleanup.policy": "compact" if self.compacted else "delete"}
+        settings = {
+            "cleanup.policy": "compact" if self.compacted else "delete",
+            # Horizons, "ahead of time" and retention go by the broker's clock, never by a producer's.
+            "message.timestamp.type": "LogAppendTime",
+        }
         if self.retention_hours is not None:
             settings["retention.ms"] = str(self.retention_hours * HOUR_MS)
         if self.min_compaction_lag_hours is not None:

@@ -39,12 +39,24 @@ class ClickHouse:
         """Rows of a query; waits for the server as long as it is away."""
         return await self._run("query", lambda client: client.query(sql, parameters=parameters).result_rows)
 
-    async def insert(self, table: str, rows: pa.Table, token: str | None = None) -> None:
-        """Insert one block. The same token again changes nothing where the table keeps a deduplication window."""
-        if rows.num_rows == 0:
-            return
-        settings = {**ONE_BLOCK, **({"insert_deduplication_token": token} if token else {})}
-        await self._run(f"insert into {table}", lambda client: client.insert_arrow(table, rows, settings=settings))
+    async def insert(self, table: str, rows: pa.Table) -> None:
+        """Insert one block; tried again for as long as the server is away."""
+        if rows.num_rows:
+            await self._run(f"insert into {table}", lambda client: client.insert_arrow(table, rows, settings=ONE_BLOCK))
+
+    async def insert_once(self, table: str, rows: pa.Table, token: str) -> None:
+        """Insert one block in a single try; raises `NotNowError`, and then nobody knows whether it is there.
+
+        The same token again changes nothing while it is among the table's last `non_replicated_deduplication_window`
+        blocks. A token is forgotten in time, so whoever tries again looks first.
+        """
+        settings = {**ONE_BLOCK, "insert_deduplication_token": token}
+        await asyncio.get_running_loop().run_in_executor(
+            self._pool,
+            self._attempt,
+            f"insert into {table}",
+            lambda client: client.insert_arrow(table, rows, settings=settings),
+        )
 
     async def _run(self, what: str, call: Callable[[Any], T]) -> T:
         loop = asyncio.get_running_loop()
