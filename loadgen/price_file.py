@@ -47,6 +47,7 @@ class Rates:
 class Version:
     """One `Price` document of one model; moments in microseconds, `end` None: until the next one."""
 
+    model: str
     start: int
     end: int | None
     rates: tuple[Rates, ...]  # ascending thresholds, the first is the base
@@ -110,6 +111,7 @@ def _read_document(spec: Mapping[str, Any], where: str) -> list[tuple[Key, Versi
         after_list = (1 - _fraction(spec.get("discount", 0))) * (1 + _fraction(spec.get("margin", 0)))
         multipliers = {"standard": {"multiplier": 1}, **(spec.get("service_tiers") or {})}
         version = Version(
+            model=spec["model"],
             start=_micros(spec["effective_from"]),
             end=_micros(spec["effective_to"]) if spec.get("effective_to") else None,
             rates=rates,

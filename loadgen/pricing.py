@@ -29,6 +29,7 @@ COUNTS = (
 _counts = itemgetter(*COUNTS)
 
 Buckets = tuple[int, ...]
+Model = tuple[str, str]
 Record = Mapping[str, Any]
 
 
@@ -84,6 +85,11 @@ class Book:
     def __init__(self, documents: Iterable[Mapping[str, Any]], source: str = "prices") -> None:
         self._versions = read_documents(documents, source)
         self._known = {(provider, model) for provider, model, _ in self._versions}
+        self._models: dict[Model, Model] = {
+            (provider, said): (provider, version.model)
+            for (provider, said, _), versions in self._versions.items()
+            for version in versions
+        }
 
     @classmethod
     def load(cls, path: Path) -> "Book":
@@ -92,7 +98,7 @@ class Book:
 
     def price(self, record: Record, buckets: Buckets) -> tuple[int, str]:
         """(cost_pico_usd, `priced | partial | unpriced`) of one event."""
-        model = (record["provider"], record["model"])
+        model = self.model_of(record)
         tier = record["service_tier"] or "standard"
         if model not in self._known:
             cost, status = _oracle(record, buckets, tier)
@@ -101,6 +107,13 @@ class Book:
             cost, status = price_of(version, buckets, record["requests"], tier) if version else (0, "unpriced")
         return (0 if record["cache_hit"] else cost), status
 
+    def model_of(self, record: Record) -> Model:
+        """(provider, model) under which the row is billed: a document's aliases first, then the catalogue's names."""
+        said = (record["provider"], record["model"])
+        if said not in self._models:
+            self._models[said] = _published_name(*said)
+        return self._models[said]
+
     def _in_force(self, model: tuple[str, str], region: str | None, moment: int) -> Version | None:
         for wanted in (region, None) if region else (None,):
             versions = self._versions.get((*model, wanted), [])
@@ -108,6 +121,15 @@ class Book:
             if place >= 0 and (versions[place].end is None or moment < versions[place].end):  # type: ignore[operator]
                 return versions[place]
         return None
+
+
+def _published_name(provider: str, model: str) -> Model:
+    """What the public catalogue calls a model; its own names where the catalogue does not know it."""
+    try:
+        found = calc_price(OracleUsage(input_tokens=1), model, provider_id=provider)
+    except LookupError:
+        return provider, model
+    return found.provider.id, found.model.id
 
 
 def _oracle(record: Record, buckets: Buckets, tier: str) -> tuple[int, str]:

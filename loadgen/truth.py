@@ -110,7 +110,7 @@ class Truth:
         moment = record["occurred_at"]
         self._first, self._last = min(self._first, moment), max(self._last, moment)
         team = record["team"] or UNALLOCATED
-        self._cost[team, f"{record['provider']}/{record['model']}", moment // DAY] += cost
+        self._cost[team, "/".join(self._book.model_of(record)), moment // DAY] += cost
         self._minutes[team, moment // MINUTE] += cost
         if self._touched and (touch := self._touched.pop(record["event_id"], None)):
             self._incident(touch, cost)

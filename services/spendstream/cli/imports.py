@@ -93,7 +93,8 @@ def _report(imported: "Imported") -> dict[str, Any]:
     from spendstream.operations.import_source import lines_of  # noqa: PLC0415
 
     known = imported.known
-    lines = lines_of(imported.source, {letter.event_id for letter in imported.letters}) if imported.letters else {}
+    letters = imported.letters
+    lines = lines_of(imported.source, [letter.event_id for letter in letters]) if letters else []
     return {
         "file": imported.source.file,
         "digest": imported.source.digest,
@@ -105,9 +106,8 @@ def _report(imported: "Imported") -> dict[str, Any]:
         **imported.outcomes,
         "bad": [{"line": bad.line, "column": bad.column, "problem": bad.problem} for bad in imported.bad],
         "rejections": [
-            {"line": lines.get(letter.event_id), "event_id": letter.event_id, "reason": letter.reason,
-             "detail": letter.detail}
-            for letter in imported.letters
+            {"line": line, "event_id": letter.event_id, "reason": letter.reason, "detail": letter.detail}
+            for line, letter in zip(lines, letters, strict=True)
         ],
     }  # fmt: skip
 

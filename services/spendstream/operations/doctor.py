@@ -23,6 +23,7 @@ BROKER_WITHIN_S = 30.0
 BROKER_CHECKS = ("topics", "services", "consumers")
 BOOKS = ("dead letters", "unpriced", "conservation", "duplicates horizon")
 MODELS_SHOWN = 5
+MISSING = "if `migrations` above is ok, the table was dropped by hand: restore it from a backup"
 LAST_DAY = "written_at > now() - interval 1 day"
 
 
@@ -98,7 +99,7 @@ async def _ledger(settings: Settings, store: Store, existing: Mapping[str, int] 
         found = await usage_topic.incarnations(settings, existing["usage"])
         positions = await asyncio.to_thread(ledger_positions, store, found)
     except NotMigratedError as error:
-        return Finding("ledger", SKIPPED, str(error))
+        return Finding("ledger", FAIL, str(error), MISSING)
     ends = await log_ends(settings, [tp for _, tp in positions])
     advice = "charges are written behind the stream: look at attribution's log and at the load of ClickHouse"
     return checks.backlog("ledger", await backlogs(settings, positions, ends), advice)
@@ -107,7 +108,9 @@ async def _ledger(settings: Settings, store: Store, existing: Mapping[str, int] 
 def _books(settings: Settings, store: Store) -> list[Finding]:
     try:
         return [_rejected(settings, store), _unpriced(store), _conservation(store), _horizon(settings, store)]
-    except (NotMigratedError, NotNowError) as error:
+    except NotMigratedError as error:
+        return [Finding(check, FAIL, str(error), MISSING) for check in BOOKS]
+    except NotNowError as error:
         return [Finding(check, SKIPPED, str(error)) for check in BOOKS]
 
 

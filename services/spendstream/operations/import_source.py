@@ -1,5 +1,6 @@
 """A file that is to be imported, row by row, and which of its rows are in the ledger of charges."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -38,13 +39,22 @@ class Source:
     rows: Callable[[], Iterator[UsageRow | Bad]]
 
 
-def lines_of(source: Source, event_ids: set[str]) -> dict[str, int]:
-    """First line of each of a few event ids in a file."""
-    found: dict[str, int] = {}
+def lines_of(source: Source, refused: Sequence[str]) -> list[int | None]:
+    """The line to blame for each refusal, given by event id in the order of the file.
+
+    Of the rows that share an id the first one counts and those like it are duplicates, so the others are to blame;
+    where there are fewer of those than refusals, an earlier file had the id already and every row is.
+    """
+    times = Counter(refused)
+    rows: dict[str, list[UsageRow]] = {event_id: [] for event_id in times}
     for row in source.rows():
-        if isinstance(row, UsageRow) and row.event_id in event_ids:
-            found.setdefault(row.event_id, row.line)
-    return found
+        if isinstance(row, UsageRow) and row.event_id in times:
+            rows[row.event_id].append(row)
+    blamed: dict[str, Iterator[int]] = {}
+    for event_id, found in rows.items():
+        others = [row for row in found if row.value != found[0].value]
+        blamed[event_id] = iter([row.line for row in (others if len(others) >= times[event_id] else found)])
+    return [next(blamed[event_id], None) for event_id in refused]
 
 
 def present_ids(store: Store, rows: Sequence[UsageRow]) -> set[tuple[str, str]]:

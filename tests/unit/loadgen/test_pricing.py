@@ -39,6 +39,14 @@ def test_2000_in_and_500_out_on_gpt_5_5_cost_two_and_a_half_cents():
     assert bill(event(input_tokens=2_000, output_tokens=500)) == (USD * 25 // 1_000, "priced")
 
 
+def test_an_alias_and_a_name_of_the_catalogue_are_billed_as_their_model():
+    book = Book([document(aliases=["five-five"])])
+    assert book.model_of(event(model="five-five")) == ("openai", "gpt-5.5")
+    assert book.price(event(model="five-five", input_tokens=1), buckets_of(event(input_tokens=1)))[1] == "priced"
+    assert book.model_of(event(model="gpt-4o-2024-08-06")) == ("openai", "gpt-4o")
+    assert book.model_of(event(provider="ours", model="own")) == ("ours", "own")
+
+
 def test_fifty_thousand_answers_of_15000_tokens_at_15_dollars_cost_11250_dollars():
     sonnet = document(usd_per_million_tokens={"input": 3, "output": 15})
     cost, _ = bill(event(output_tokens=15_000), sonnet)

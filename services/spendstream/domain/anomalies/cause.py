@@ -13,7 +13,7 @@ import numpy as np
 
 from spendstream.domain.anomalies.columns import CACHE_READ, CACHE_WRITE, COST, INPUT, OUTPUT, REQUESTS
 from spendstream.domain.anomalies.series import Floats
-from spendstream.domain.anomalies.wording import count, usd
+from spendstream.domain.wording import count, usd
 
 _INPUTS: Final = [INPUT, CACHE_READ, CACHE_WRITE]
 _INPUT_WEIGHTS: Final = np.array([1.0, 0.1, 1.25])

@@ -15,7 +15,7 @@ from spendstream.domain.anomalies.columns import Ints
 from spendstream.domain.anomalies.incidents import Finding, Phase
 from spendstream.domain.anomalies.series import Floats
 from spendstream.domain.anomalies.slots import JOIN, OTHER, Slots
-from spendstream.domain.anomalies.wording import clock, usd
+from spendstream.domain.wording import clock, usd
 
 _HOURS: Final = 192  # eight days
 _TIMES: Final = 3
@@ -120,11 +120,11 @@ class Hour3x:
         expected = round(firing.average * (minute - start + 1) / 60)
         cause = why(scope, minute) if phase == "open" else ""
         title = (
-            f"{where} spent {usd(spent)} in {elapsed} min since {clock(hour_start, minute)}, "
+            f"{where} spent {usd(spent)} in {elapsed} min since {clock(hour_start)}, "
             f"an average hour of the day before cost {average}"
         )
         if phase == "close":
-            since = clock(start, minute)
+            since = clock(start)
             title = (
                 f"{where} spent {usd(observed)} since {since} where the day before it was {usd(expected)}: hour over"
             )

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 from spendstream.domain.alerts import SEVERITIES, escalate, fingerprint
 from spendstream.domain.anomalies.watermark import MINUTE_MICROS
-from spendstream.domain.anomalies.wording import usd
 from spendstream.domain.money import PICO_PER_USD
+from spendstream.domain.wording import usd
 
 Record = dict[str, Any]
 Phase = Literal["open", "hold", "close"]

@@ -14,7 +14,7 @@ import polars as pl
 
 from spendstream.domain.anomalies.incidents import Finding, Phase
 from spendstream.domain.anomalies.slots import JOIN
-from spendstream.domain.anomalies.wording import clock, count, usd
+from spendstream.domain.wording import clock, count, usd
 
 LEARNING_MINUTES: Final = 1440
 _CAP: Final = 5_000  # models of one organisation; later ones are not tracked
@@ -129,7 +129,7 @@ class Models:
     def _finding(self, phase: Phase, key: str, minute: int) -> Finding:
         firing = self.firing[key]
         provider, model = key.split(JOIN)
-        since = clock(firing.started, minute)
+        since = clock(firing.started)
         what = "a model no policy approves" if firing.unapproved else "a model never used here before"
         title = f"{firing.place} uses {provider}/{model}, {what}, since {since}: {usd(firing.observed)} so far"
         elapsed = max(minute - firing.started + 1, 60)
@@ -171,7 +171,7 @@ class Models:
 def _unpriced(key: str, minute: int, row: Mapping[str, Any]) -> Finding:
     provider, model = key.split(JOIN)
     place = f"{row['place']['team']}/{row['place']['service']}"
-    since = clock(minute, minute)
+    since = clock(minute)
     return Finding(
         phase="open",
         kind="governance",

@@ -18,7 +18,7 @@ from spendstream.domain.anomalies.cause import explain
 from spendstream.domain.anomalies.columns import COST, REQUESTS
 from spendstream.domain.anomalies.incidents import Finding, Phase
 from spendstream.domain.anomalies.series import RING, SPANS, STEP, Floats, SeriesTable
-from spendstream.domain.anomalies.wording import clock, usd
+from spendstream.domain.wording import clock, usd
 
 SPEND_5, SPEND_60, UNIT_3, UNIT_30 = range(4)
 _SPAN: Final = np.array([5, 60, 3, 30])
@@ -184,7 +184,7 @@ class Spike:
     def _close(self, key: str, minute: int, view: View, why: str) -> Finding:
         last = self._finding("close", key, minute, view)
         firing = self.firing.pop(key)
-        spent = f"{usd(firing.observed)} instead of {usd(firing.expected)} since {clock(firing.started, minute)}"
+        spent = f"{usd(firing.observed)} instead of {usd(firing.expected)} since {clock(firing.started)}"
         title = f"{_where(last.scope)} spent {spent}: {why}"
         return replace(last, title=title, cause="", ended=firing.hottest + 1)
 
@@ -209,7 +209,7 @@ class Spike:
             expected=firing.expected,
             observed=firing.observed,
             per_hour=max(0, round(observed - expected)),
-            title=f"{_where(scope)} spends {spends} since {clock(firing.started, minute)}: {cause.text}",
+            title=f"{_where(scope)} spends {spends} since {clock(firing.started)}: {cause.text}",
             cause=f"{cause.text} ({cause.breakdown()})",
             owner=scope["team"],
             score=round(float(np.where(view.valid[:, slot], view.score[:, slot], 0.0).max()), 2),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from spendstream.domain.anomalies.columns import Ints
 from spendstream.domain.anomalies.incidents import Finding, Phase
 from spendstream.domain.anomalies.slots import OTHER, Slots
-from spendstream.domain.anomalies.wording import clock, usd
+from spendstream.domain.wording import clock, usd
 
 _DAYS: Final = 14
 _TIMES: Final = 10
@@ -146,7 +146,7 @@ class User10x:
         normal = usd(firing.normal)
         title = f"user {key} spent {usd(spent)} in the last hour instead of {normal}, mostly on {firing.place}"
         if phase == "close":
-            since = clock(firing.started, minute)
+            since = clock(firing.started)
             title = f"user {key} spent {usd(firing.observed)} since {since} and is back to normal ({normal} an hour)"
         return Finding(
             phase=phase,

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from spendstream.domain.alerts import AlertBook, Record
-from spendstream.domain.budgets import wording
 from spendstream.domain.budgets.counters import Counter, Tracked
 from spendstream.domain.budgets.enforcement import ScopeId
 from spendstream.domain.budgets.records import level_alert, on_wire
+from spendstream.domain.wording import usd
 
 
 @dataclass(slots=True)
@@ -75,14 +75,14 @@ def recover(book: AlertBook, tracked: Tracked, counter: Counter, turn: Turn) -> 
     rungs = zip(tracked.budget.ladder, tracked.thresholds, strict=True)
     lowest = min((threshold for rung, threshold in rungs if float(rung.at) in fired), default=None)
     if lowest is None or counter.spent < lowest:
-        text = f"Back below every level that fired: {wording.usd(counter.spent)} spent."
+        text = f"Back below every level that fired: {usd(counter.spent)} spent."
         _resolve(book, alert_id, counter, counter.event_at, text, turn)
 
 
 def conclude(book: AlertBook, tracked: Tracked, counter: Counter, turn: Turn) -> None:
     """Resolve the alert of a window that has just ended."""
     amount = tracked.budget.amount_pico_usd
-    text = f"The window ended with {wording.usd(counter.spent)} of {wording.usd(amount)} spent."
+    text = f"The window ended with {usd(counter.spent)} of {usd(amount)} spent."
     _resolve(book, tracked.alert_id(counter.start), counter, counter.end, text, turn)
 
 

@@ -3,7 +3,6 @@
 from fractions import Fraction
 
 from spendstream.domain.alerts import AlertBook
-from spendstream.domain.budgets import wording
 from spendstream.domain.budgets.counters import Tracked
 from spendstream.domain.budgets.ladder import Turn
 from spendstream.domain.budgets.model import BurnSignal
@@ -11,6 +10,7 @@ from spendstream.domain.budgets.records import burn_alert, forecast_alert
 from spendstream.domain.budgets.signals import BURN_RATE_FROM, burn_fires, burn_rate, forecast, forecast_fires
 from spendstream.domain.budgets.spend import Spend
 from spendstream.domain.budgets.windows import MINUTE
+from spendstream.domain.wording import usd
 
 
 def watch_forecast(book: AlertBook, tracked: Tracked, turn: Turn) -> None:
@@ -22,7 +22,7 @@ def watch_forecast(book: AlertBook, tracked: Tracked, turn: Turn) -> None:
     projected = forecast(counter.spent, counter.start, counter.end, turn.now)
     fires = forecast_fires(tracked.budget, counter.spent, counter.start, counter.end, turn.now)
     if book.is_open(alert_id) and not fires:
-        text = f"The pace has slowed: now heading for {wording.usd(projected or 0)}."
+        text = f"The pace has slowed: now heading for {usd(projected or 0)}."
         turn.publish(book.resolve(alert_id, turn.now, turn.now, description=text))
     # A spent budget needs no forecast, and a level fires once per window.
     elif fires and projected and alert_id not in book.entries and counter.spent < tracked.budget.amount_pico_usd:

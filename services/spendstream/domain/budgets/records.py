@@ -8,6 +8,7 @@ from spendstream.domain.budgets.counters import Counter, Tracked
 from spendstream.domain.budgets.model import MAX_PICO_USD, BurnSignal, Level
 from spendstream.domain.budgets.signals import forecast
 from spendstream.domain.budgets.windows import HOUR
+from spendstream.domain.wording import usd
 
 
 def level_alert(tracked: Tracked, counter: Counter, level: Level, late: bool, now: int, drivers: str) -> Record:
@@ -46,7 +47,7 @@ def forecast_alert(tracked: Tracked, counter: Counter, projected: int, now: int,
         name=f"{budget.name}/forecast",
         severity="warning",
         title=wording.forecast_title(budget, counter.start, projected),
-        description=f"{wording.usd(counter.spent)} spent so far, projected at the same pace. {drivers}".strip(),
+        description=f"{usd(counter.spent)} spent so far, projected at the same pace. {drivers}".strip(),
         started_at=now,
         updated_at=now,
         window_end=counter.end,
@@ -69,7 +70,7 @@ def burn_alert(
         name=f"{budget.name}/burn-rate",
         severity=signal.severity,
         title=wording.burn_title(budget, rate, signal),
-        description=f"{wording.usd(spent)} in the last {wording.span_text(signal.long)}.",
+        description=f"{usd(spent)} in the last {wording.span_text(signal.long)}.",
         started_at=start,
         updated_at=now,
         window_end=None,

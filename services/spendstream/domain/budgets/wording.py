@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 from spendstream.domain.budgets.model import Budget, BurnSignal, Level
 from spendstream.domain.budgets.windows import HOUR, MINUTE, local_time
+from spendstream.domain.wording import usd
 
-_PICO_PER_CENT: Final = 10**10
 # Not strftime's: those follow the locale.
 _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June"),
@@ -27,17 +27,6 @@ RUNBOOK: Final = (
     "2. Expected? Raise the amount (`spendstream apply`) or ask for an exception. "
     "3. Not expected? Cap or stop the caller, or move it to a cheaper model; open recommendations show where."
 )
-
-
-def usd(pico_usd: int) -> str:
-    """`$1,234.50`; below a dollar up to six decimals, so that small money does not read as nothing."""
-    sign, pico = "-" if pico_usd < 0 else "", abs(pico_usd)
-    if 0 < pico < 100 * _PICO_PER_CENT:
-        digits = f"{(pico + 5 * 10**5) // 10**6:07d}"
-        cents, rest = digits[1:3], digits[3:].rstrip("0")
-        return f"{sign}${digits[0]}.{cents}{rest}"
-    cents_total = (pico + _PICO_PER_CENT // 2) // _PICO_PER_CENT
-    return f"{sign}${cents_total // 100:,}.{cents_total % 100:02d}"
 
 
 def percent(part: int, whole: int) -> str:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
 
-from spendstream.domain.anomalies.wording import count, usd
 from spendstream.domain.money import PICO_PER_USD
 from spendstream.domain.recommendations.candidates import Candidate
 from spendstream.domain.recommendations.evidence import repeats_query, traffic_query
 from spendstream.domain.recommendations.profiles import DAY_MICROS, MINUTE_MICROS, Profile, monthly
 from spendstream.domain.recommendations.prompts import PromptProfile
 from spendstream.domain.recommendations.sequence import Route
+from spendstream.domain.wording import count, usd
 
 # (provider, model, tokens by bucket, requests) → pico-dollars at list price, or None when there is no complete price.
 Reprice = Callable[[str, str, dict[str, int], int], int | None]
