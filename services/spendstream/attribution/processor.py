@@ -41,6 +41,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 SNAPSHOT_EVERY_S = 10.0
 TOPIC = "usage"
+OUTCOMES = ("priced", "partial", "unpriced", "duplicate", "rejected")
 
 
 class Lane:
@@ -239,8 +240,8 @@ class AttributionProcessor:
         for rollups in (state.owner, state.caller):
             rollups.close(state.watermark, self._allowed_us, last + 1)
         label = str(state.partition)
-        for outcome, count in settled.counts.items():
-            metrics.events_total.labels(label, outcome).inc(count)
+        for outcome in OUTCOMES:
+            metrics.events_total.labels(label, outcome).inc(settled.counts[outcome])
         metrics.dedup_ids.labels(label).set(state.dedup.count)
         if (since := state.dedup.held_since_ms) is not None:
             metrics.dedup_horizon_seconds.labels(label).set((clock.now_ms() - since) / 1000)

@@ -46,6 +46,7 @@ def show(
         store = Store(Settings.load())
         letters = dead_letters.find(store, wanted, limit)
         total = dead_letters.count(store, wanted)
+        reasons = [] if letters else dead_letters.reasons(store, topic)
     if as_json:
         print_json([{**vars(letter), "origin": letter.origin} for letter in letters])
         return
@@ -54,8 +55,16 @@ def show(
         for letter in letters
     ]
     print_table("", ["when (UTC)", "reason", "detail", "origin", "event id"], rows)
+    if not letters:
+        errors.print(_nothing(topic, reasons), style="dim", markup=False)
     if total > len(letters):
         errors.print(f"the newest {len(letters)} of {total}; --limit shows more", style="dim")
+
+
+def _nothing(topic: str, reasons: list[str]) -> str:
+    if not reasons:
+        return f"nothing of {topic} was ever rejected"
+    return f"no such letter; {topic} has or had some for these reasons: {', '.join(reasons)}"
 
 
 @dead_letters_app.command("replay")

@@ -1,6 +1,6 @@
 """`spendstream recommendations list`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,12 +9,13 @@ from spendstream.cli.output import print_json, print_table
 from spendstream.cli.reaching import JsonOption, reaching
 
 recommendations_app = typer.Typer(help="What would make it cheaper.", no_args_is_help=True)
+State = Literal["open", "accepted", "applied", "verified", "rejected", "expired"]
 COLUMNS = ("id", "kind", "target", "what to do", "USD a month", "from", "to", "confidence", "effort", "risk", "state")
 
 
 @recommendations_app.command("list")
 def list_(
-    state: Annotated[str | None, typer.Option("--state", help="Only this state, for example open.")] = None,
+    state: Annotated[State | None, typer.Option("--state", help="Only those in this state.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Every recommendation as it stands, the largest saving first. Savings overlap: they do not add up.

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -80,7 +81,13 @@ def stack_status(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
     if as_json:
         print_json(asdict(state))
     else:
-        print_table("", ["what", "where"], [(key, str(value)) for key, value in asdict(state).items()])
+        pids = ", ".join(f"{name} {pid}" for name, pid in state.pids.items())
+        since = datetime.fromtimestamp(state.started_at, UTC)
+        rows = [
+            ("Kafka", f"{state.kafka_bootstrap} ({state.broker})"), ("ClickHouse", state.clickhouse_url),
+            ("folder", state.home), ("process ids", pids), ("since (UTC)", f"{since:%Y-%m-%d %H:%M:%S}"),
+        ]  # fmt: skip
+        print_table("", ["what", "where"], rows)
 
 
 def _run(
@@ -158,6 +165,11 @@ def _announce(stack: "EmbeddedStack", services: Sequence["Service"]) -> None:
     where = [("Kafka", stack.bootstrap), ("ClickHouse", stack.clickhouse_url)]
     where += [(service.name, f"{service.url}/metrics") for service in services]
     print_table("", ["ready", "where"], where)
+    if stack.broker.name == "tansu":
+        console.print(
+            "\nThis broker keeps everything in memory: prices, budgets and events not yet in ClickHouse are gone after"
+            " Ctrl-C. `--broker kafka` keeps them."
+        )
     console.print(
         '\nTry: spendstream query "select team, sum(cost_usd) from v_cost group by team"   (Ctrl-C stops all)'
     )

@@ -96,6 +96,12 @@ def count(store: Store, wanted: Filter) -> int:
     return int(store.rows(sql, **wanted.parameters())[0][0])
 
 
+def reasons(store: Store, topic: str) -> list[str]:
+    """Every reason code letters of a topic have, replayed ones included."""
+    sql = "select distinct reason from dead_letters where topic = %(topic)s order by reason"
+    return [str(reason) for (reason,) in store.rows(sql, topic=topic)]
+
+
 async def replay(store: Store, publisher: Publisher, letters: Sequence[Letter]) -> int:
     """Publish the original bytes to where they came from; returns how many. `NotNowError` when the broker is away.
 

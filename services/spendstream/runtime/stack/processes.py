@@ -16,6 +16,8 @@ from spendstream.runtime.stack.follow import follow
 Progress = Callable[[str, str], None]
 _WATCH_EVERY_S = 0.2
 _RESTARTS_PER_MINUTE = 5
+# What the dead one held nobody can be waited for to hand over.
+_AFTER_DEATH_S = 8.0
 
 
 class Member(Protocol):
@@ -101,7 +103,10 @@ class Supervisor:
             if ready_file:
                 ready_file.parent.mkdir(parents=True, exist_ok=True)
                 ready_file.write_text("ready\n")
-            return 0 if self.watch() else 1
+            if self.watch():
+                return 0
+            self._stop_within_s = min(self._stop_within_s, _AFTER_DEATH_S)
+            return 1
         except _StopRequestedError:
             return 0
         finally:
