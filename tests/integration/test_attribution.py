@@ -46,6 +46,8 @@ def test_singles_batches_duplicates_conflicts_and_poison_reconcile(system: Insta
     system.until("select count() from charges", lambda n: n == 802)
     system.until("select count() from dead_letters final", lambda n: n == 10)
 
+    # Two cursors: what the ledger has, the roll-ups may get a moment later, and the other way round.
+    system.until("select sum(events) from v_cost_minute", lambda n: n == 802)
     assert system.value("select sum(cost_usd) from v_cost") == 801 * Decimal("0.0013")
     assert system.value("select sum(cost_usd) from v_cost_daily") == 801 * Decimal("0.0013")
     assert system.value("select sum(cost_usd) from v_cost_hourly where team = 'search'") == 801 * Decimal("0.0013")
