@@ -2,6 +2,6 @@
 
 Reads    costs (owner and caller rows), control (Policy), and its own alerts after a restart.
 Writes   alerts (kinds anomaly and governance); ClickHouse anomalies, alerts.
-State    baselines and running incidents per partition of costs (`keyed/`), rebuilt from costs when lost.
-Walk     app.py → keyed/processor.py → engine.py → domain/anomalies/engine.py.
+State    baselines and running incidents per partition of costs (`cost_stream/`), rebuilt from costs when lost.
+Walk     app.py → cost_stream/processor.py → engine.py → domain/anomalies/engine.py.
 """

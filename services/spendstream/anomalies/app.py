@@ -6,7 +6,7 @@ import faust
 from mode import Service
 
 from spendstream.anomalies.engine import AnomalyLane
-from spendstream.keyed.processor import KeyedProcessor
+from spendstream.cost_stream.processor import KeyedProcessor
 from spendstream.runtime.kafka.consume import build_app
 from spendstream.runtime.kafka.transport import RunOptions
 from spendstream.runtime.projection import Projector

@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
+from spendstream.cost_stream.engine import Emissions
+from spendstream.cost_stream.processor import Owns
 from spendstream.domain.anomalies import AnomalyEngine
-from spendstream.keyed.engine import Emissions
-from spendstream.keyed.processor import Owns
 from spendstream.runtime.control import ControlLog
 from spendstream.schemas import encode
 

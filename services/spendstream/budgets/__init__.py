@@ -2,6 +2,6 @@
 
 Reads    costs (owner rows), control (Budget), and its own alerts and enforcement after a restart.
 Writes   alerts (kind budget), enforcement; ClickHouse budget_status, alerts.
-State    counters and published levels per partition of costs (`keyed/`), rebuilt from costs when lost.
-Walk     app.py → keyed/processor.py → engine.py → domain/budgets/engine.py.
+State    counters and published levels per partition of costs (`cost_stream/`), rebuilt from costs when lost.
+Walk     app.py → cost_stream/processor.py → engine.py → domain/budgets/engine.py.
 """

@@ -7,7 +7,7 @@ import pyarrow as pa
 from mode import Service
 
 from spendstream.budgets.engine import BudgetLane
-from spendstream.keyed.processor import KeyedProcessor
+from spendstream.cost_stream.processor import KeyedProcessor
 from spendstream.runtime import clock
 from spendstream.runtime.kafka.consume import build_app
 from spendstream.runtime.kafka.transport import RunOptions

@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 import structlog
 
+from spendstream.cost_stream.engine import Emissions
+from spendstream.cost_stream.processor import Owns
 from spendstream.domain.budgets import Budget, BudgetEngine, Changes, parse_budget
-from spendstream.keyed.engine import Emissions
-from spendstream.keyed.processor import Owns
 from spendstream.runtime.control import ControlLog
 from spendstream.schemas import encode
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from spendstream.control.checks import check_against, check_spec, identity
 from spendstream.control.files import Problem, Source
-from spendstream.runtime import clock
+from spendstream.runtime import clock, heartbeats
 from spendstream.runtime.control import ControlLog, Document, digest_of, document_key, spec_json
 from spendstream.runtime.kafka.publisher import Publisher
-from spendstream.runtime.kafka.reader import read_all, read_tail
+from spendstream.runtime.kafka.reader import read_all
 from spendstream.runtime.settings import Settings
-from spendstream.schemas import decode, encode
-
-RECENT_BEATS = 500
+from spendstream.schemas import encode
 
 
 @dataclass(frozen=True)
@@ -125,21 +123,9 @@ async def await_services(settings: Settings, offset: int, timeout_s: float = 15.
     """Wait until every running service instance has said that it holds `offset`."""
     deadline = clock.now_us() + int(timeout_s * 1_000_000)
     while True:
-        alive = await _running(settings)
-        held = sorted(name for name, holds in alive.items() if holds >= offset)
+        alive = await heartbeats.running(settings)
+        held = sorted(name for name, beat in alive.items() if beat.control_offset >= offset)
         missing = sorted(set(alive) - set(held))
         if not missing or clock.now_us() > deadline:
             return Acknowledgements(held, missing)
         await asyncio.sleep(0.3)
-
-
-async def _running(settings: Settings) -> dict[str, int]:
-    """Control offset of each instance that has beaten within three intervals and is not stopping."""
-    newest: dict[str, tuple[int, int, str]] = {}
-    now = clock.now_us()
-    for record in await read_tail(settings, "service-heartbeats", RECENT_BEATS):
-        _, beat = decode(record.value)
-        age_us = now - int(beat["beat_at"].timestamp() * 1_000_000)
-        alive = beat["state"] == "running" and age_us < 3_000 * beat["interval_ms"]
-        newest[f"{beat['service']}/{beat['instance']}"] = (beat["control_offset"], age_us, "up" if alive else "down")
-    return {name: offset for name, (offset, _, state) in newest.items() if state == "up"}

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from spendstream.operations.heartbeats import running
 from spendstream.operations.positions import Range, condition, ends, joined, place_condition
 from spendstream.operations.store import Store
+from spendstream.runtime.heartbeats import running
 from spendstream.runtime.settings import Settings
 
 POLL_S = 0.3

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from spendstream.operations.heartbeats import Beat
+from spendstream.runtime.heartbeats import Beat
 
 OK, WARN, FAIL, SKIPPED = "ok", "warn", "fail", "skipped"
 

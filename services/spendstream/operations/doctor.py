@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from spendstream.operations import checks, heartbeats, usage_topic
+from spendstream.operations import checks, usage_topic
 from spendstream.operations.backlogs import backlogs, committed, ledger_positions, log_ends
 from spendstream.operations.checks import FAIL, OK, SKIPPED, Finding
 from spendstream.operations.positions import Place, place_condition
 from spendstream.operations.store import NotMigratedError, Store
+from spendstream.runtime import heartbeats
 from spendstream.runtime.clickhouse.client import DATABASE
 from spendstream.runtime.clickhouse.migrate import migrations
 from spendstream.runtime.kafka.admin import partition_counts

@@ -12,11 +12,11 @@ import polars as pl
 import structlog
 from faust.types import TP
 
+from spendstream.cost_stream.differences import deltas
 from spendstream.domain.attribution.dedup import DedupIndex
 from spendstream.domain.recommendations import RecommendationEngine
 from spendstream.domain.rollups import Differences
 from spendstream.domain.tokens import normalise
-from spendstream.keyed.differences import deltas
 from spendstream.rating import BookShelf
 from spendstream.runtime import clock
 from spendstream.runtime.kafka.columns import decode_columns

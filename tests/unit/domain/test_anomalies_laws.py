@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from spendstream.domain.anomalies import AnomalyEngine, Lateness
 from spendstream.domain.anomalies.cause import explain
-from spendstream.domain.anomalies.slots import OTHER, Slots
 from spendstream.domain.anomalies.watermark import Watermark
+from spendstream.domain.slots import OTHER, Slots
 from tests.unit.domain.anomalies_support import (
     DAY,
     HOUR,

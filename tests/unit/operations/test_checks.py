@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from spendstream.operations import checks
 from spendstream.operations.checks import FAIL, OK, WARN, Backlog
-from spendstream.operations.heartbeats import Beat
+from spendstream.runtime.heartbeats import Beat
 
 DECLARED = {"usage": 4, "attribution-plans": 4, "costs": 4}
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spendstream.domain.anomalies.series import Floats
-from spendstream.domain.anomalies.slots import Array, Layout, Slots
+from spendstream.domain.slots import Array, Layout, Slots
 
 Mask = npt.NDArray[np.bool_]
 

@@ -14,7 +14,7 @@ import numpy as np
 from spendstream.domain.anomalies.columns import Ints
 from spendstream.domain.anomalies.incidents import Finding, Phase
 from spendstream.domain.anomalies.series import Floats
-from spendstream.domain.anomalies.slots import JOIN, OTHER, Slots
+from spendstream.domain.slots import JOIN, OTHER, Slots
 from spendstream.domain.wording import clock, usd
 
 _HOURS: Final = 192  # eight days

@@ -13,7 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from spendstream.domain.anomalies.incidents import Finding, Phase
-from spendstream.domain.anomalies.slots import JOIN
+from spendstream.domain.slots import JOIN
 from spendstream.domain.wording import clock, count, usd
 
 LEARNING_MINUTES: Final = 1440

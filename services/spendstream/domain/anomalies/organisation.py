@@ -14,9 +14,9 @@ from spendstream.domain.anomalies.hour_3x import Hour3x
 from spendstream.domain.anomalies.incidents import Finding
 from spendstream.domain.anomalies.models import Models
 from spendstream.domain.anomalies.series import SPANS, SeriesTable
-from spendstream.domain.anomalies.slots import JOIN
 from spendstream.domain.anomalies.spike import SPEND_60, Spike
 from spendstream.domain.anomalies.user_10x import Callers, User10x
+from spendstream.domain.slots import JOIN
 
 DAY: Final = 1440
 # After a day (and its neighbours) without a record, time jumps to the next record: silence that long teaches nothing.

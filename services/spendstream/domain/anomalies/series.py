@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spendstream.domain.anomalies.columns import FEATURES, REQUESTS, Ints
-from spendstream.domain.anomalies.slots import JOIN, Layout, Slots
+from spendstream.domain.slots import JOIN, Layout, Slots
 
 RING: Final = 60
 SPANS: Final = (3, 5, 30, 60)

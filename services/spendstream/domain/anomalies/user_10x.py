@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from spendstream.domain.anomalies.columns import Ints
 from spendstream.domain.anomalies.incidents import Finding, Phase
-from spendstream.domain.anomalies.slots import OTHER, Slots
+from spendstream.domain.slots import OTHER, Slots
 from spendstream.domain.wording import clock, usd
 
 _DAYS: Final = 14

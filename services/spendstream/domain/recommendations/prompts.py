@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from spendstream.domain.anomalies.slots import pack, unpack
 from spendstream.domain.recommendations.profiles import DAY_MICROS, MINUTE_MICROS, window_start
+from spendstream.domain.slots import pack, unpack
 
 DEFAULT_CAPACITY: Final = 200_000
 _BY: Final = ("org", "team", "service", "model")

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from faust.types import TP
 
+from spendstream.cost_stream import processor as module
+from spendstream.cost_stream.engine import Emissions
+from spendstream.cost_stream.processor import KeyedProcessor
 from spendstream.domain.rollups import SUMS
-from spendstream.keyed import processor as module
-from spendstream.keyed.engine import Emissions
-from spendstream.keyed.processor import KeyedProcessor
 from spendstream.runtime.control import ControlLog
 from spendstream.runtime.kafka.consume import Run
 from spendstream.runtime.kafka.publisher import Message

@@ -7,7 +7,8 @@ from spendstream.runtime.kafka.reader import read_tail
 from spendstream.runtime.settings import Settings
 from spendstream.schemas import decode
 
-RECENT_BEATS = 30_000
+LAST_HOUR_BEATS = 30_000
+RECENT_BEATS = 2_000
 MISSED_BEATS = 3
 
 
@@ -32,11 +33,11 @@ class Beat:
         return self.state != "stopping" and not self.is_alive
 
 
-async def newest(settings: Settings) -> dict[str, Beat]:
-    """Newest heartbeat by `service/instance`."""
+async def newest(settings: Settings, beats: int = LAST_HOUR_BEATS) -> dict[str, Beat]:
+    """Newest heartbeat by `service/instance` among the last `beats`."""
     found: dict[str, Beat] = {}
     now = clock.now_us()
-    for record in await read_tail(settings, "service-heartbeats", RECENT_BEATS):
+    for record in await read_tail(settings, "service-heartbeats", beats):
         _, beat = decode(record.value)
         age_ms = (now - int(beat["beat_at"].timestamp() * 1_000_000)) // 1_000
         found[f"{beat['service']}/{beat['instance']}"] = Beat(
@@ -47,4 +48,4 @@ async def newest(settings: Settings) -> dict[str, Beat]:
 
 async def running(settings: Settings) -> dict[str, Beat]:
     """Instances that have beaten within three intervals and are not stopping."""
-    return {name: beat for name, beat in (await newest(settings)).items() if beat.is_alive}
+    return {name: beat for name, beat in (await newest(settings, RECENT_BEATS)).items() if beat.is_alive}

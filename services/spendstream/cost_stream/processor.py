@@ -13,9 +13,9 @@ import structlog
 from aiokafka import TopicPartition
 from faust.types import TP
 
+from spendstream.cost_stream.differences import deltas
+from spendstream.cost_stream.engine import Emissions, Engine
 from spendstream.domain.rollups import Differences
-from spendstream.keyed.differences import deltas
-from spendstream.keyed.engine import Emissions, Engine
 from spendstream.runtime import clock, metrics
 from spendstream.runtime.kafka.consume import Run
 from spendstream.runtime.kafka.publisher import org_partition
