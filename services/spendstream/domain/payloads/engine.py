@@ -1,0 +1,154 @@
+"""The one engine behind all tables: a payload and a `Source` in, Usage fields or a refusal out."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from spendstream.domain.money import quantise_usd
+from spendstream.domain.payloads.paths import Expression, NotACount, expression
+from spendstream.domain.payloads.source import (
+    COUNTS,
+    OPERATIONS,
+    PROVIDERS,
+    STATUSES,
+    TIERS,
+    Adapted,
+    Check,
+    Refused,
+    Source,
+)
+from spendstream.domain.tokens import MAX_TOKENS, REPORTED
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECONDS_FROM: Final = 10**11  # seconds below this, milliseconds from it on: the year 5138 against 1973
+_CACHE: Final = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+_FALSE: Final = frozenset(("false", "0", "no", "none", "miss"))
+MISMATCH: Final = "token_mismatch"
+
+
+def read(source: Source, payload: Mapping[str, Any], said: Mapping[str, Any]) -> Adapted | Refused:
+    """`payload` by the table of `source`. `said`: Usage fields known from elsewhere; they win over the payload."""
+    first = _read_once(source, payload, said)
+    if isinstance(first, Refused) or not first.mismatch:
+        return first
+    for other in source.otherwise:
+        second = _read_once(other, payload, said)
+        if isinstance(second, Adapted) and not second.mismatch:
+            return second
+    return first
+
+
+def _read_once(source: Source, payload: Mapping[str, Any], said: Mapping[str, Any]) -> Adapted | Refused:
+    fields: dict[str, Any] = {"convention": source.convention, **source.fixed}
+    try:
+        for name, text in source.fields.items():
+            if (value := _field(name, expression(text), payload)) is not None:
+                fields[name] = value
+        fields.update({name: value for name, value in said.items() if value is not None})
+        mismatch = "; ".join(text for check in source.checks if (text := _difference(check, payload, fields)))
+    except NotACount as error:
+        return Refused("not_a_count", str(error))
+    missing = [name for name in source.required if fields.get(name) is None]
+    if missing:
+        where = tuple(f"{name} ({source.fields.get(name, 'not in this payload')})" for name in missing)
+        return Refused("missing_fields", f"{source.name} without {', '.join(where)}", where)
+    if (refused := _impossible(source, fields)) is not None:
+        return refused
+    if mismatch:
+        fields["attributes"] = {**fields.get("attributes", {}), MISMATCH: mismatch}
+    return Adapted(source.name, fields, mismatch)
+
+
+def _field(name: str, where: Expression, payload: Mapping[str, Any]) -> Any:
+    """The value of one Usage field, in its units; None when the payload does not say."""
+    if name in COUNTS:
+        return where.count(payload)
+    value = where.value(payload)
+    if value is None:
+        return None
+    if name == "occurred_at":
+        return micros(where.text, value)
+    if name == "reported_cost_pico_usd":
+        return _pico(where.text, value)
+    if name == "cache_hit":
+        return str(value).lower() not in _FALSE
+    if name == "attributes":
+        return {str(key): str(item) for key, item in value.items()} if isinstance(value, Mapping) else None
+    return _text(name, str(value))
+
+
+def _text(name: str, value: str) -> str | None:
+    if name == "provider":
+        return PROVIDERS.get(value.lower(), value.lower())
+    if name == "service_tier":
+        return TIERS.get(value.lower(), value.lower())
+    if name == "operation":
+        return OPERATIONS.get(value.lower(), value)
+    if name == "status":
+        return STATUSES.get(value.lower(), value)
+    return value
+
+
+def micros(where: str, value: Any) -> int:
+    """Microseconds of a Unix time (seconds or milliseconds) or of an ISO 8601 text; without an offset it is UTC.
+
+    `NotACount` when it is neither.
+    """
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return _of_text(where, str(value))
+    if not number.is_finite():
+        raise NotACount(f"{where} is {value!r}, not a time")
+    return int(number * (1_000 if abs(number) >= _MILLISECONDS_FROM else 1_000_000))
+
+
+def _of_text(where: str, text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text.strip().removesuffix(" UTC"))
+    except ValueError:
+        raise NotACount(f"{where} is {text!r}, not a time") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _pico(where: str, value: Any) -> int:
+    """Dollars as pico-dollars. Sources print binary fractions: anything finer is rounded half-even."""
+    try:
+        return quantise_usd(str(value))[0]
+    except ValueError:
+        raise NotACount(f"{where} is {value!r}, not an amount of dollars") from None
+
+
+def _difference(check: Check, payload: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+    """How a reported total differs from every sum it may be; empty when it is one of them or is not reported."""
+    reported = expression(check.reported).count(payload)
+    if reported is None:
+        return ""
+    sums = [sum(int(fields.get(name) or 0) for name in names) for names in check.sums]
+    if reported in sums:
+        return ""
+    return f"{check.reported} is {reported}, its classes add up to {sums[0]}"
+
+
+def _impossible(source: Source, fields: Mapping[str, Any]) -> Refused | None:
+    """What domain/tokens.py would reject for ever, refused here with the payload at hand and under the same reasons."""
+    for name in (*REPORTED, "requests", "latency_ms"):
+        count = int(fields.get(name) or 0)
+        if count < 0:
+            reason = "negative_tokens" if name in REPORTED else f"negative_{name}"
+            return Refused(reason, f"{name} ({source.fields.get(name, name)}) comes to {count}")
+        if name in REPORTED and count > MAX_TOKENS:
+            return Refused("token_limit", f"{name} is {count}, beyond {MAX_TOKENS}")
+    if fields["convention"] != "inclusive":
+        return None
+    for whole, parts in (("input_tokens", _CACHE), ("output_tokens", ("reasoning_tokens", "audio_output_tokens"))):
+        inside = _sum(fields, parts)
+        if inside > int(fields.get(whole) or 0):
+            return Refused("negative_bucket", f"{whole} is {fields.get(whole) or 0}, but {inside} are said to be in it")
+    return None
+
+
+def _sum(fields: Mapping[str, Any], names: Sequence[str]) -> int:
+    return sum(int(fields.get(name) or 0) for name in names)
