@@ -24,7 +24,12 @@ OUTCOMES = ("priced", "partial", "unpriced", "duplicate", "rejected")
 @import_app.command("usage")
 def usage(
     files: Annotated[list[Path], typer.Argument(help="One or more files.")],
-    file_format: Annotated[str, typer.Option("--format", help="csv | azure-llm")] = "csv",
+    file_format: Annotated[
+        str,
+        typer.Option(
+            "--format", help="csv | azure-llm | openai-usage | anthropic-usage | litellm | langfuse | helicone"
+        ),
+    ] = "csv",
     mapping: Annotated[Path | None, typer.Option("--map", help="World file that owns the rows of a trace.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the rows are on the topic.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait until the rows are queryable.")] = 300,
@@ -34,8 +39,9 @@ def usage(
     """Import usage; returns when its rows can be asked for (at most --timeout seconds later).
 
     A csv has a header of Usage field names (see examples/usage.csv); a row without event_id gets one from the file's
-    content and its line. Bad rows are listed and left out, and make the exit code 1. Apply the Price documents first:
-    rows without a price count as unpriced.
+    content and its line. The other formats are what these tools export as JSON, JSON Lines or CSV: openai-usage and
+    anthropic-usage take usage reports, dashboard CSVs and batch outputs alike. Bad rows are listed and left out, and
+    make the exit code 1. Apply the Price documents first: rows without a price count as unpriced.
 
     Example: spendstream import usage march.csv april.csv --format csv --timeout 60
     """

@@ -1,6 +1,6 @@
 """The one engine behind all tables: a payload and a `Source` in, Usage fields or a refusal out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -9,6 +9,7 @@ from spendstream.domain.money import quantise_usd
 from spendstream.domain.payloads.paths import Expression, NotACount, expression
 from spendstream.domain.payloads.source import (
     COUNTS,
+    FAMILIES,
     OPERATIONS,
     PROVIDERS,
     STATUSES,
@@ -24,6 +25,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS_FROM: Final = 10**11  # seconds below this, milliseconds from it on: the year 5138 against 1973
 _CACHE: Final = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 _FALSE: Final = frozenset(("false", "0", "no", "none", "miss"))
+TEXTS: Final[Mapping[str, Callable[[str], str | None]]] = {
+    "provider": lambda text: PROVIDERS.get(text.lower(), text.lower()),
+    "service_tier": lambda text: TIERS.get(text.lower(), text.lower()),
+    "operation": lambda text: OPERATIONS.get(text.lower(), text),
+    "status": lambda text: STATUSES.get(text.lower(), text),
+}
 MISMATCH: Final = "token_mismatch"
 
 
@@ -49,6 +56,7 @@ def _read_once(source: Source, payload: Mapping[str, Any], said: Mapping[str, An
         mismatch = "; ".join(text for check in source.checks if (text := _difference(check, payload, fields)))
     except NotACount as error:
         return Refused("not_a_count", str(error))
+    _name_model(source, fields)
     missing = [name for name in source.required if fields.get(name) is None]
     if missing:
         where = tuple(f"{name} ({source.fields.get(name, 'not in this payload')})" for name in missing)
@@ -60,10 +68,28 @@ def _read_once(source: Source, payload: Mapping[str, Any], said: Mapping[str, An
     return Adapted(source.name, fields, mismatch)
 
 
+def _name_model(source: Source, fields: dict[str, Any]) -> None:
+    """Find the provider where a table allows to, and take it off the model's name (`vertex_ai/gemini-2.5-pro`)."""
+    model = fields.get("model")
+    if model is None:
+        return
+    prefix, slash, rest = model.partition("/")
+    if source.provider_by_model and "provider" not in fields:
+        maker = PROVIDERS.get(prefix.lower(), prefix.lower()) if slash else None
+        maker = maker or next((name for family, name in FAMILIES.items() if model.lower().startswith(family)), None)
+        if maker is not None:
+            fields["provider"] = maker
+    if slash and rest and PROVIDERS.get(prefix.lower(), prefix.lower()) == fields.get("provider"):
+        fields["model"] = rest
+
+
 def _field(name: str, where: Expression, payload: Mapping[str, Any]) -> Any:
     """The value of one Usage field, in its units; None when the payload does not say."""
     if name in COUNTS:
         return where.count(payload)
+    if name in TEXTS:  # a name that says nothing (OpenAI's batch: false) leaves the word to the next alternative
+        known = (TEXTS[name](str(value)) for value in where.values(payload))
+        return next((text for text in known if text is not None), None)
     value = where.value(payload)
     if value is None:
         return None
@@ -75,19 +101,7 @@ def _field(name: str, where: Expression, payload: Mapping[str, Any]) -> Any:
         return str(value).lower() not in _FALSE
     if name == "attributes":
         return {str(key): str(item) for key, item in value.items()} if isinstance(value, Mapping) else None
-    return _text(name, str(value))
-
-
-def _text(name: str, value: str) -> str | None:
-    if name == "provider":
-        return PROVIDERS.get(value.lower(), value.lower())
-    if name == "service_tier":
-        return TIERS.get(value.lower(), value.lower())
-    if name == "operation":
-        return OPERATIONS.get(value.lower(), value)
-    if name == "status":
-        return STATUSES.get(value.lower(), value)
-    return value
+    return str(value)
 
 
 def micros(where: str, value: Any) -> int:

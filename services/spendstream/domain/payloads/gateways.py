@@ -74,8 +74,9 @@ def _langfuse(details: str, fields: dict[str, str], known_by: tuple[str, ...]) -
             "audio_output_tokens": f"{details}.output_audio_tokens | {details}.output_audio",
             "image_input_tokens": f"{details}.input_image_tokens | {details}.input_image",
         },
-        required=("model", "input_tokens"),
+        required=("provider", "model", "input_tokens"),
         checks=(Check(f"{details}.total", DISJOINT),),
+        provider_by_model=True,
     )
     inside = replace(apart, convention="inclusive", checks=(Check(f"{details}.total", INCLUSIVE),))
     return replace(apart, otherwise=(inside,))
@@ -99,7 +100,23 @@ _OBSERVATION = {
 #: Observations from the API, the JSON/JSONL export and the CSV of the observations table.
 LANGFUSE = _langfuse(_D, _OBSERVATION, (f"{_D}.input | {_D}.prompt_tokens | {_D}.input_tokens", "startTime"))
 
-#: The same from the blob-storage export and ClickHouse: names in snake case.
+#: Observations of releases that knew two kinds of tokens only.
+LANGFUSE_LEGACY = Source(
+    name="langfuse.legacy",
+    convention="inclusive",
+    known_by=("usage.input | promptTokens", "startTime"),
+    fixed={"operation": "chat", "output_tokens": 0},
+    fields={
+        **_OBSERVATION,
+        "input_tokens": "usage.input | promptTokens",
+        "output_tokens": "usage.output | completionTokens",
+    },
+    required=("provider", "model", "input_tokens"),
+    checks=(Check("usage.total | totalTokens", INCLUSIVE),),
+    provider_by_model=True,
+)
+
+#: Today's observations from the blob-storage export and ClickHouse: names in snake case.
 LANGFUSE_SNAKE = replace(
     _langfuse(
         "usage_details",
@@ -161,4 +178,4 @@ HELICONE = replace(
     otherwise=(replace(_HELICONE_APART, convention="inclusive", checks=(Check("total_tokens", INCLUSIVE),)),),
 )
 
-SOURCES = (LITELLM, LANGFUSE, LANGFUSE_SNAKE, HELICONE)
+SOURCES = (LITELLM, LANGFUSE, LANGFUSE_SNAKE, LANGFUSE_LEGACY, HELICONE)

@@ -10,7 +10,7 @@ A key may itself have dots (OpenTelemetry attributes, CSV headers): at each step
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -54,8 +54,12 @@ class Expression:
 
     def value(self, payload: Mapping[str, Any]) -> Any:
         """The value itself, of any kind; None when it is not there."""
-        terms = self.there(payload)
-        return None if terms is None else look_up(payload, terms[0].path)
+        return next(self.values(payload), None)
+
+    def values(self, payload: Mapping[str, Any]) -> Iterator[Any]:
+        """The values of all alternatives that are there."""
+        found = (look_up(payload, terms[0].path) for terms in self.alternatives)
+        return (value for value in found if value is not None)
 
 
 @cache

@@ -40,6 +40,29 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "xai": "x-ai",
 }
 
+#: How names of models begin, and who makes them; for tools that do not write down who served a call.
+FAMILIES: Final[Mapping[str, str]] = {
+    "chatgpt": "openai",
+    "claude": "anthropic",
+    "codestral": "mistral",
+    "command": "cohere",
+    "deepseek": "deepseek",
+    "gemini": "google",
+    "gemma": "google",
+    "gpt-": "openai",
+    "grok": "x-ai",
+    "kimi": "moonshotai",
+    "llama": "meta",
+    "ministral": "mistral",
+    "mistral": "mistral",
+    "o1": "openai",
+    "o3": "openai",
+    "o4": "openai",
+    "sonar": "perplexity",
+    "text-embedding-": "openai",
+    "voyage": "voyageai",
+}
+
 #: Providers' names of service tiers, as prices call them; `None` says nothing about the tier that was used.
 TIERS: Final[Mapping[str, str | None]] = {
     "auto": None,
@@ -117,7 +140,8 @@ class Source:
     `known_by`: expressions that are all there in a payload of this shape. `fields`: Usage field → expression
     (`paths.py`). `fixed`: Usage fields that are the same in every payload. `required`: Usage fields that must be found.
     `checks`: totals to compare with. `otherwise`: other readings of the same shape; the first whose checks hold is
-    taken when the checks of this one do not.
+    taken when the checks of this one do not. `provider_by_model`: when nobody says who served the call, it is whoever
+    makes the model (`FAMILIES`).
     """
 
     name: str
@@ -128,6 +152,7 @@ class Source:
     required: tuple[str, ...] = ("model", "input_tokens", "output_tokens")
     checks: tuple[Check, ...] = ()
     otherwise: tuple["Source", ...] = ()
+    provider_by_model: bool = False
 
 
 @dataclass(frozen=True)
