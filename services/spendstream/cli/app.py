@@ -3,6 +3,7 @@
 import typer
 
 from spendstream.cli import bench, control, demo, operations, query, run, setup, up, verify
+from spendstream.cli.economics import economics_app
 from spendstream.cli.load import load_app
 
 app = typer.Typer(
@@ -25,3 +26,4 @@ app.command("demo")(demo.demo)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
 operations.mount(app)
+app.add_typer(economics_app, name="economics")

@@ -143,3 +143,24 @@ def _lines(node: yaml.Node, path: str) -> Iterator[tuple[str, int]]:
         for i, child in enumerate(node.value):
             yield f"{path}[{i}]", child.start_mark.line + 1
             yield from _lines(child, f"{path}[{i}]")
+
+
+def read_mapping(path: Path) -> tuple[Mapping[str, Any], Mapping[str, int]] | list[Problem]:
+    """The one mapping of a YAML or JSON file, numbers as decimals, and the line of every field; or what is wrong."""
+    name = str(path)
+    try:
+        node = yaml.compose(path.read_text(), Loader=_ExactLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        return [Problem(name, 1, "", f"cannot be read: {error}")]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        return [Problem(name, mark.line + 1 if mark else 1, "", f"not YAML: {getattr(error, 'problem', error)}")]
+    if not isinstance(node, yaml.MappingNode):
+        return [Problem(name, 1, "", "must be one mapping")]
+    try:
+        twice = list(_given_twice(node))
+    except RecursionError:
+        return [Problem(name, 1, "", "contains itself")]
+    if twice:
+        return [Problem(name, at, key, "is given twice") for key, at in twice]
+    return _ExactLoader("").construct_document(node), dict(_lines(node, ""))
