@@ -142,14 +142,19 @@ def _of_stream(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     Anthropic reports input with `message_start` and the running totals with each `message_delta`; everyone else says
     all of it in the last event that has usage.
     """
+    events = [event for event in events if isinstance(event, Mapping)]
     start: Any = next((event.get("message") for event in events if event.get("type") == "message_start"), None)
     if isinstance(start, Mapping):
-        usage: dict[str, Any] = dict(start.get("usage") or {})
+        usage = _members(start.get("usage"))
         for event in events:
             if event.get("type") == "message_delta":
-                usage |= {key: value for key, value in (event.get("usage") or {}).items() if value is not None}
+                usage |= {key: value for key, value in _members(event.get("usage")).items() if value is not None}
         return {**start, "usage": usage}
     said: Mapping[str, Any] = {}
     for event in events:
         said = event if recognise(event) is not None or not said else said
     return said
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}

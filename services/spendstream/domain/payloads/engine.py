@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from typing import Any, Final
 
 from spendstream.domain.money import quantise_usd
@@ -19,17 +20,27 @@ from spendstream.domain.payloads.source import (
     Refused,
     Source,
 )
-from spendstream.domain.tokens import MAX_TOKENS, REPORTED
+from spendstream.domain.tokens import MAX_REQUESTS, MAX_TOKENS, REPORTED
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS_FROM: Final = 10**11  # seconds below this, milliseconds from it on: the year 5138 against 1973
 _CACHE: Final = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+_LATEST_DIGITS: Final = 12  # of a time in milliseconds: the year 2286
+_LONG: Final = 2**63 - 1
+_PLAIN: Final = (str, int, float, Decimal)
+_SECRETS: Final = ("sk-", "sk_", "Bearer ")
 _FALSE: Final = frozenset(("false", "0", "no", "none", "miss"))
 TEXTS: Final[Mapping[str, Callable[[str], str | None]]] = {
     "provider": lambda text: PROVIDERS.get(text.lower(), text.lower()),
     "service_tier": lambda text: TIERS.get(text.lower(), text.lower()),
     "operation": lambda text: OPERATIONS.get(text.lower(), text),
     "status": lambda text: STATUSES.get(text.lower(), text),
+}
+_MOST: Final[Mapping[str, int]] = {
+    **dict.fromkeys(REPORTED, MAX_TOKENS),
+    "requests": MAX_REQUESTS,
+    "latency_ms": _LONG,
+    "max_tokens": _LONG,
 }
 MISMATCH: Final = "token_mismatch"
 
@@ -88,7 +99,7 @@ def _field(name: str, where: Expression, payload: Mapping[str, Any]) -> Any:
     if name in COUNTS:
         return where.count(payload)
     if name in TEXTS:  # a name that says nothing (OpenAI's batch: false) leaves the word to the next alternative
-        known = (TEXTS[name](str(value)) for value in where.values(payload))
+        known = (TEXTS[name](str(value)) for value in where.values(payload) if isinstance(value, _PLAIN))
         return next((text for text in known if text is not None), None)
     value = where.value(payload)
     if value is None:
@@ -97,11 +108,16 @@ def _field(name: str, where: Expression, payload: Mapping[str, Any]) -> Any:
         return micros(where.text, value)
     if name == "reported_cost_pico_usd":
         return _pico(where.text, value)
+    if not isinstance(value, _PLAIN):  # a structure where a name should be says nothing, and may hold a prompt
+        return None
     if name == "cache_hit":
         return str(value).lower() not in _FALSE
-    if name == "attributes":
-        return {str(key): str(item) for key, item in value.items()} if isinstance(value, Mapping) else None
-    return str(value)
+    return _without_secret(str(value)) if name == "api_key_id" else str(value)
+
+
+def _without_secret(text: str) -> str:
+    """An identifier of a key; where a tool wrote the key itself, its SHA-256 (as LiteLLM writes keys anyway)."""
+    return sha256(text.encode()).hexdigest() if text.startswith(_SECRETS) else text
 
 
 def micros(where: str, value: Any) -> int:
@@ -113,7 +129,7 @@ def micros(where: str, value: Any) -> int:
         number = Decimal(str(value))
     except InvalidOperation:
         return _of_text(where, str(value))
-    if not number.is_finite():
+    if not number.is_finite() or number.adjusted() > _LATEST_DIGITS:
         raise NotACount(f"{where} is {value!r}, not a time")
     return int(number * (1_000 if abs(number) >= _MILLISECONDS_FROM else 1_000_000))
 
@@ -130,9 +146,12 @@ def _of_text(where: str, text: str) -> int:
 def _pico(where: str, value: Any) -> int:
     """Dollars as pico-dollars. Sources print binary fractions: anything finer is rounded half-even."""
     try:
-        return quantise_usd(str(value))[0]
+        pico, _ = quantise_usd(str(value))
     except ValueError:
-        raise NotACount(f"{where} is {value!r}, not an amount of dollars") from None
+        pico = _LONG + 1
+    if abs(pico) > _LONG:
+        raise NotACount(f"{where} is {value!r}, not an amount of dollars")
+    return pico
 
 
 def _difference(check: Check, payload: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
@@ -148,13 +167,13 @@ def _difference(check: Check, payload: Mapping[str, Any], fields: Mapping[str, A
 
 def _impossible(source: Source, fields: Mapping[str, Any]) -> Refused | None:
     """What domain/tokens.py would reject for ever, refused here with the payload at hand and under the same reasons."""
-    for name in (*REPORTED, "requests", "latency_ms"):
+    for name, most in _MOST.items():
         count = int(fields.get(name) or 0)
         if count < 0:
             reason = "negative_tokens" if name in REPORTED else f"negative_{name}"
             return Refused(reason, f"{name} ({source.fields.get(name, name)}) comes to {count}")
-        if name in REPORTED and count > MAX_TOKENS:
-            return Refused("token_limit", f"{name} is {count}, beyond {MAX_TOKENS}")
+        if count > most:
+            return Refused("token_limit", f"{name} is {count}, beyond {most}")
     if fields["convention"] != "inclusive":
         return None
     for whole, parts in (("input_tokens", _CACHE), ("output_tokens", ("reasoning_tokens", "audio_output_tokens"))):

@@ -5,7 +5,7 @@
     a.b + a.c - a.d                            a sum; the first path must be there, the others count 0 when they are not
     a.b | c.d                                  alternatives: the first one that is there
 
-A key may itself have dots (OpenTelemetry attributes, CSV headers): at each step the longest key that fits is taken.
+A key may itself have dots (OpenTelemetry attributes, CSV headers): at each step the longest key that leads on is taken.
 `null` and the empty text count as not there.
 """
 
@@ -86,10 +86,11 @@ def look_up(value: Any, path: Sequence[str]) -> Any:
         return None
     for length in range(len(path), 0, -1):
         key, items, field, wanted = _step(".".join(path[:length]))
-        if key in value and value[key] is not None:
-            if items:
-                return _over_items(value[key], field, wanted, path[length:])
-            return look_up(value[key], path[length:])
+        if key in value:
+            rest = path[length:]
+            found = _over_items(value[key], field, wanted, rest) if items else look_up(value[key], rest)
+            if found is not None:
+                return found
     return None
 
 

@@ -184,7 +184,8 @@ class Refused:
     """A payload that cannot be usage.
 
     `reason`: unknown_shape, missing_fields, not_a_count, negative_tokens, negative_requests, negative_latency_ms,
-    negative_bucket or token_limit. `missing`: Usage fields that were not found, with where they were looked for.
+    negative_max_tokens, negative_bucket or token_limit. `missing`: Usage fields that were not found, with where they
+    were looked for.
     """
 
     reason: str
