@@ -1,4 +1,4 @@
-"""Exports of other tools through the public commands: each costs what was worked out by hand, twice is once."""
+"""Exports of other tools and traces through the public commands: each costs what was worked out by hand."""
 
 import json
 from decimal import Decimal
@@ -11,6 +11,7 @@ from tests.support.installation import Installation
 pytestmark = pytest.mark.embedded
 
 EXPORTS = Path(__file__).parents[1] / "data" / "exports"
+TRACES = Path(__file__).parents[1] / "data" / "traces"
 FILES = {  # format → files, and the exit code: 1 where they have a bad row
     "openai-usage": (["openai-usage.json", "openai-batch.jsonl"], 1),
     "anthropic-usage": (["anthropic-usage.json", "anthropic-console.csv"], 1),
@@ -53,6 +54,27 @@ def test_exports_cost_what_was_worked_out_by_hand(installation: Installation) ->
         ("search-api", "search", Decimal("0.182515")),  # 3 × 5 + 2 000 × 0.5 + 5 000 × 6.25 + 15 000 × 10 + 10 × 25
     ]
     assert imported(installation, "openai-usage")["sent"] == 0
+
+
+def test_traces_of_requests_arrive_whole(installation: Installation) -> None:
+    installation.service("attribution").start()
+    burst = installation.stack.home / "burst.csv"
+    burst.write_text(
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,GPT-4,472,18,490,API log\n"
+    )
+    files = {"mooncake": TRACES / "mooncake.jsonl", "servegen": TRACES / "client_rates.csv", "burstgpt": burst}
+    for file_format, path in files.items():
+        installation.run("import", "usage", str(path), "--format", file_format)
+    found = installation.query(
+        "select if(model in ('gpt-4', 'deepseek-r1', 'mm-image'), model, 'drawn') as named, sum(requests),"
+        " sum(input_cache_read_tokens), sum(input_tokens), uniqExact(team) > 1"
+        " from charges group by named order by named"
+    )
+    requests = {"deepseek-r1": 395_572, "mm-image": 43_802}  # rate × 600 s over all steps, in whole requests
+    assert [(name, count) for name, count, *_ in found if name in requests] == sorted(requests.items())
+    by_name = {name: rest for name, *rest in found}
+    assert by_name["drawn"] == [118, 7_872, 46_756, 1]
+    assert by_name["gpt-4"][:3] == [1, 0, 472]
 
 
 def test_what_is_no_export_is_refused_before_anything_is_sent(installation: Installation) -> None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 import_app = typer.Typer(help="Files onto the topics; importing a file twice changes nothing.", no_args_is_help=True)
 
 SHOWN = 50
+FORMAT_NAMES = (
+    "csv", "azure-llm", "burstgpt", "mooncake", "servegen", "openai-usage", "anthropic-usage", "litellm", "langfuse",
+    "helicone",
+)  # fmt: skip
 OUTCOMES = ("priced", "partial", "unpriced", "duplicate", "rejected")
 
 
@@ -26,9 +30,7 @@ def usage(
     files: Annotated[list[Path], typer.Argument(help="One or more files.")],
     file_format: Annotated[
         str,
-        typer.Option(
-            "--format", help="csv | azure-llm | openai-usage | anthropic-usage | litellm | langfuse | helicone"
-        ),
+        typer.Option("--format", help=" | ".join(FORMAT_NAMES)),
     ] = "csv",
     mapping: Annotated[Path | None, typer.Option("--map", help="World file that owns the rows of a trace.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the rows are on the topic.")] = False,

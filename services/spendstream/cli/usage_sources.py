@@ -47,14 +47,18 @@ def usage_sources(files: list[Path], file_format: str, mapping: Path | None) -> 
 
 
 def _check_text(path: Path) -> None:
+    from loadgen.traces.reading import open_text  # noqa: PLC0415
+
     try:
-        with path.open(encoding="utf-8") as file:
+        with open_text(path) as file:
             while file.read(1 << 20):
                 pass
     except UnicodeDecodeError as error:
         raise CommandError(f"{path}: is not UTF-8 text ({error.reason}); nothing was imported", USAGE) from error
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}; nothing was imported", USAGE) from error
+    except (OSError, EOFError) as error:
+        raise CommandError(
+            f"{path}: {getattr(error, 'strerror', None) or error}; nothing was imported", USAGE
+        ) from error
 
 
 def _rows(trace: "Trace", file_format: str, world: "WorldSpec | None") -> "Iterator[UsageRow | Bad]":

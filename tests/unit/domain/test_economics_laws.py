@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -25,8 +25,10 @@ positive = st.integers(1, 200).map(Decimal)
 cents = st.integers(0, 10**6).map(lambda n: Decimal(n).scaleb(-2))
 shares = st.integers(0, 100).map(lambda n: Decimal(n).scaleb(-2))
 PICO = Decimal("1e-12")
+unhurried = settings(deadline=None)  # counting takes as long as the machine has time for it
 
 
+@unhurried
 @given(st.integers(1, 6), amounts, st.integers(0, 60), st.integers(1, 40))
 def test_break_even_is_where_counting_finds_it(capacity: int, fixed: Decimal, each: int, price: int) -> None:
     """0.9 × `price` dollars a request, `each` dollars a set, `capacity` requests a set."""
@@ -51,6 +53,7 @@ def test_break_even_is_where_counting_finds_it(capacity: int, fixed: Decimal, ea
         assert found.always_from_requests == 1 or not pays[found.always_from_requests - 2]
 
 
+@unhurried
 @given(amounts, amounts, amounts, amounts, st.integers(0, 10_000))
 def test_below_and_above_the_crossing_the_cheaper_side_is_cheaper(
     build_fixed: Decimal, build_each: Decimal, buy_fixed: Decimal, buy_each: Decimal, volume: int
@@ -87,6 +90,7 @@ def test_every_case_of_signs(figures: tuple[int, ...], volume: int | None, below
     assert (found.volume, found.below, found.above) == (volume, below, above)
 
 
+@unhurried
 @given(st.integers(1, 36), st.integers(0, 36), st.lists(amounts, min_size=1, max_size=40), positive, amounts)
 def test_what_is_bought_is_counted_month_by_month(
     months: int, building: int, units: list[Decimal], each: Decimal, minimum: Decimal
@@ -109,6 +113,7 @@ def test_what_is_bought_is_counted_month_by_month(
 gpus = st.builds(Gpu, name=st.sampled_from("abc"), requests_per_second=positive, p95_ms=positive, usd_per_month=amounts)
 
 
+@unhurried
 @given(st.lists(gpus, min_size=1, max_size=4), positive, positive, shares)
 def test_chosen_gpus_carry_the_peak_with_not_one_to_spare_and_nothing_cheaper_fits(
     offered: list[Gpu], peak: Decimal, p95: Decimal, headroom: Decimal
@@ -127,6 +132,7 @@ def test_chosen_gpus_carry_the_peak_with_not_one_to_spare_and_nothing_cheaper_fi
     assert all(offer.fits == (not offer.reason) for offer in found.offers)
 
 
+@unhurried
 @given(st.lists(cents, max_size=4), st.lists(cents, max_size=3), st.lists(shares, max_size=3))
 def test_items_add_up_to_the_total(direct: list[Decimal], people: list[Decimal], hidden: list[Decimal]) -> None:
     found = tco(
@@ -141,6 +147,7 @@ def test_items_add_up_to_the_total(direct: list[Decimal], people: list[Decimal],
     assert found.annual_usd == 12 * found.monthly_usd
 
 
+@unhurried
 @given(cents, cents, cents, st.integers(1, 1_000))
 def test_economies_of_scale_lie_between_standing_still_and_growing_alike(
     fixed: Decimal, linear: Decimal, sublinear: Decimal, scale: int
@@ -153,6 +160,7 @@ def test_economies_of_scale_lie_between_standing_still_and_growing_alike(
     assert fixed + linear * scale + sublinear <= at("0.7") <= at("1") == fixed + (linear + sublinear) * scale
 
 
+@unhurried
 @given(cents, st.integers(-50, 100), st.integers(1, 24))
 def test_growth_is_compounded_month_by_month(linear: Decimal, percent: int, months: int) -> None:
     growth = Growth(per_month=Decimal(percent).scaleb(-2), months=months)
@@ -166,6 +174,7 @@ def test_growth_is_compounded_month_by_month(linear: Decimal, percent: int, mont
     assert abs(Fraction(found.total_usd) - total) <= Fraction(PICO)
 
 
+@unhurried
 @given(positive, positive, cents, st.integers(0, 5))
 def test_a_cache_pays_exactly_from_its_break_even_hit_rate_on(
     requests: Decimal, each: Decimal, infrastructure: Decimal, lookup: int
@@ -187,6 +196,7 @@ def test_a_cache_pays_exactly_from_its_break_even_hit_rate_on(
         assert net(Decimal(1)) < 0
 
 
+@unhurried
 @given(amounts, shares, shares, amounts, amounts, st.integers(1, 60))
 def test_a_return_is_worth_it_when_more_comes_back_than_goes_in(
     spend: Decimal, eligible: Decimal, discount: Decimal, overhead: Decimal, invested: Decimal, months: int
@@ -202,6 +212,7 @@ def test_a_return_is_worth_it_when_more_comes_back_than_goes_in(
     assert (found.payback_months is not None) == (found.net_saving_usd > 0)
 
 
+@unhurried
 @given(shares, shares, st.booleans())
 def test_the_order_in_which_measures_are_given_changes_nothing(cache: Decimal, trim: Decimal, turned: bool) -> None:
     price = TokenPrice(input=Decimal(3), output=Decimal(15))
@@ -214,6 +225,7 @@ def test_the_order_in_which_measures_are_given_changes_nothing(cache: Decimal, t
     assert found.before_usd - found.saved_usd == found.after_usd
 
 
+@unhurried
 @given(st.lists(st.tuples(amounts, amounts, shares), min_size=1, max_size=4), st.integers(1, 24), shares)
 def test_the_best_strategy_is_the_cheapest_that_is_good_enough(
     ways: list[tuple[Decimal, Decimal, Decimal]], months: int, enough: Decimal

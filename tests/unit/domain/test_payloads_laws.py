@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.wire import UsageEncoder, defaults
@@ -43,6 +43,7 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_payload_with_anything_anywhere_is_read_or_refused(data: st.DataObject) -> None:
     payload = data.draw(st.sampled_from(PAYLOADS))
@@ -62,6 +63,7 @@ def test_a_payload_with_anything_anywhere_is_read_or_refused(data: st.DataObject
 counts = st.integers(0, 10**6)
 
 
+@settings(deadline=None)
 @given(counts, counts, counts, counts, counts)
 def test_what_openai_includes_and_anthropic_does_not_are_the_same_buckets(
     fresh: int, read: int, written: int, text: int, thought: int

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadgen.traces import READERS
+from spendstream.cli.imports import FORMAT_NAMES
 from spendstream.operations.exports import FORMATS, Taken, UnreadableExport, read_export
 from spendstream.operations.exports.files import Entry, entries
 from spendstream.operations.import_source import Bad
@@ -171,6 +173,10 @@ def test_an_export_of_another_tool_says_whose_it_is() -> None:
         read("helicone.jsonl", "langfuse")
 
 
+def test_the_command_names_every_format_it_takes() -> None:
+    assert (*READERS, *FORMATS) == FORMAT_NAMES
+
+
 def test_an_empty_file_has_no_entries(tmp_path: Path) -> None:
     path = tmp_path / "empty.json"
     path.write_text("\n \n")
@@ -182,6 +188,7 @@ members = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(members, min_size=1, max_size=5), st.sampled_from([None, 0, 2]), st.booleans())
 def test_entries_of_a_document_are_those_that_are_in_it_at_their_lines(
     tmp_path_factory: pytest.TempPathFactory, values: list[dict[str, Any]], indent: int | None, paged: bool
