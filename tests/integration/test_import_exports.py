@@ -36,7 +36,7 @@ def test_exports_cost_what_was_worked_out_by_hand(installation: Installation) ->
     installation.run("apply", "-f", "examples/prices.yaml")
     reports = {file_format: imported(installation, file_format) for file_format in FILES}
     assert {name: (report["rows"], report["bad_rows"]) for name, report in reports.items()} == {
-        "openai-usage": (4, 2), "anthropic-usage": (3, 2), "litellm": (2, 1), "langfuse": (1, 1), "helicone": (1, 0),
+        "openai-usage": (4, 2), "anthropic-usage": (3, 2), "litellm": (2, 1), "langfuse": (1, 1), "helicone": (2, 0),
     }  # fmt: skip
     for report in reports.values():
         assert report["sent"] == report["rows"] == report["priced"]
@@ -51,9 +51,12 @@ def test_exports_cost_what_was_worked_out_by_hand(installation: Installation) ->
         # 600 000 × 5 + 400 000 × 0.5 + 200 000 × 30, and three batches at half price
         ("openai-usage", "unallocated", Decimal("9.2") + Decimal("4.5") + Decimal("0.00275") + Decimal("0.00125")),
         ("ranker", "search", Decimal("0.014875")),  # 50 × 5 + 1 000 × 0.5 + 248 × 6.25 + 503 × 25
+        ("replies", "chat", Decimal("0.0006")),  # 100 × 1 + 100 × 5, whatever its total says
         ("search-api", "search", Decimal("0.182515")),  # 3 × 5 + 2 000 × 0.5 + 5 000 × 6.25 + 15 000 × 10 + 10 × 25
     ]
     assert imported(installation, "openai-usage")["sent"] == 0
+    again = installation.run("import", "usage", str(EXPORTS / "helicone.jsonl"), "--format", "helicone")
+    assert "helicone.jsonl:3: token_mismatch: total_tokens is 250, its classes add up to 200" in again.stderr
 
 
 def test_traces_of_requests_arrive_whole(installation: Installation) -> None:

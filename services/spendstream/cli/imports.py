@@ -113,6 +113,7 @@ def _report(imported: "Imported") -> dict[str, Any]:
         "already_there": imported.already_there,
         **imported.outcomes,
         "bad": [{"line": bad.line, "column": bad.column, "problem": bad.problem} for bad in imported.bad],
+        "token_mismatches": [{"line": line, "problem": problem} for line, problem in imported.mismatches],
         "rejections": [
             {"line": line, "event_id": letter.event_id, "reason": letter.reason, "detail": letter.detail}
             for line, letter in zip(lines, letters, strict=True)
@@ -127,6 +128,13 @@ def _print(report: list[dict[str, Any]], no_wait: bool) -> None:
             f"{file['file']}:{rejected['line']}: rejected as {rejected['reason']}: {rejected['detail']}"
             for rejected in file["rejections"]
         ]
+        if file["token_mismatches"]:
+            first = file["token_mismatches"][0]
+            count = len(file["token_mismatches"])
+            text = (
+                f"{file['file']}:{first['line']}: token_mismatch: {first['problem']} (imported as it is; {count} such)"
+            )
+            errors.print(text, markup=False)
         for text in wrong[:SHOWN]:
             errors.print(text, markup=False)
         if len(wrong) > SHOWN:

@@ -83,7 +83,8 @@ def _rows(trace: "Trace", file_format: str, world: "WorldSpec | None") -> "Itera
             if len(value) > LARGEST_RECORD_BYTES:
                 yield Bad(row.line, "row", f"{len(value)} bytes are too many: at most {LARGEST_RECORD_BYTES}")
             else:
-                yield UsageRow(row.line, record["org"], record["event_id"], record["occurred_at"], value)
+                mismatch = record["attributes"].get("token_mismatch", "")
+                yield UsageRow(row.line, record["org"], record["event_id"], record["occurred_at"], value, mismatch)
 
 
 def _read(trace: "Trace", file_format: str) -> "Iterator[Row | BadRow]":

@@ -114,7 +114,7 @@ def test_how_tables_say_where_a_count_is(text: str, payload: Mapping[str, Any], 
 
 
 def test_a_key_with_dots_that_leads_nowhere_hides_nothing() -> None:
-    assert look_up({"a.b": 1, "a": {"b": {"c": 2}}}, ["a", "b", "c"]) == 2
+    assert look_up({"a.b": 1, "a": {"b": {"c": 2}}}, ("a", "b", "c")) == 2
 
 
 @pytest.mark.parametrize("secret", ["sk-proj-abcdef", "Bearer abc"])

@@ -110,10 +110,10 @@ def _unwrapped(payload: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str,
 
 def _opened(payload: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
     for envelope in ENVELOPES:
-        inside = look_up(payload, envelope.at.split("."))
+        inside = look_up(payload, tuple(envelope.at.split(".")))
         if envelope.only_if is not None:
             path, values = envelope.only_if
-            found = look_up(payload, path.split("."))
+            found = look_up(payload, tuple(path.split(".")))
             if found is None or (values and found not in values):
                 continue
         if envelope.at == "attributes":

@@ -78,37 +78,39 @@ def _terms(words: Sequence[str]) -> tuple[Term, ...]:
     return tuple(terms)
 
 
-def look_up(value: Any, path: Sequence[str]) -> Any:
+def look_up(value: Any, path: tuple[str, ...]) -> Any:
     """The value at a path; None when it is not there."""
     if not path:
         return None if value == "" else value
     if not isinstance(value, Mapping):
         return None
-    for length in range(len(path), 0, -1):
-        key, items, field, wanted = _step(".".join(path[:length]))
+    for key, selector, rest in _ways(path):
         if key in value:
-            rest = path[length:]
-            found = _over_items(value[key], field, wanted, rest) if items else look_up(value[key], rest)
+            found = _over_items(value[key], selector, rest) if selector else look_up(value[key], rest)
             if found is not None:
                 return found
     return None
 
 
 @cache
-def _step(text: str) -> tuple[str, bool, str, str]:
-    """Key, whether a selector follows, and the selector's field and value."""
-    found = _STEP.fullmatch(text)
-    if found is None or found["field"] is None:
-        return text, False, "", ""
-    return found["key"], True, found["field"], found["value"]
+def _ways(path: tuple[str, ...]) -> tuple[tuple[str, tuple[str, str] | None, tuple[str, ...]], ...]:
+    """How a path may begin, the longest key first: the key, its selector if it has one, and the rest of the path."""
+    ways = []
+    for length in range(len(path), 0, -1):
+        text = ".".join(path[:length])
+        found = _STEP.fullmatch(text)
+        selector = (found["field"], found["value"]) if found and found["field"] is not None else None
+        ways.append((found["key"] if found and selector else text, selector, path[length:]))
+    return tuple(ways)
 
 
-def _over_items(items: Any, field: str, wanted: str, rest: Sequence[str]) -> Any:
+def _over_items(items: Any, selector: tuple[str, str], rest: tuple[str, ...]) -> Any:
     """The sum of `rest` over the items that match; 0 when the list is there and none does."""
+    field, wanted = selector
     if not isinstance(items, Sequence) or isinstance(items, str):
         return None
     chosen = [item for item in items if isinstance(item, Mapping) and str(item.get(field)) == wanted]
-    return sum(_whole(Term(tuple(rest)), look_up(item, rest)) for item in chosen)
+    return sum(_whole(Term(rest), look_up(item, rest)) for item in chosen)
 
 
 def _whole(term: Term, value: Any) -> int:

@@ -85,7 +85,7 @@ def _costs_nothing(value: Mapping[str, Any]) -> bool:
     """Whether an entry without token counts is no call, an empty day, or a call that failed."""
     if value.get("type") in _NOT_CALLS or value.keys() <= _BUCKET_TIMES:
         return True
-    found = ((look_up(value, path.split(".")), fine) for path, fine in _OUTCOMES)
+    found = ((look_up(value, tuple(path.split("."))), fine) for path, fine in _OUTCOMES)
     return any(outcome is not None and str(outcome) not in fine for outcome, fine in found)
 
 
