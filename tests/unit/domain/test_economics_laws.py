@@ -16,6 +16,7 @@ from spendstream.domain.economics.gpus import Demand, Gpu, HourlyPrice, Selectio
 from spendstream.domain.economics.projection import Growth, Scaling, project
 from spendstream.domain.economics.returns import Batching, Caching, batching, caching
 from spendstream.domain.economics.savings import CacheMeasure, Optimisation, TrimMeasure, rank
+from spendstream.domain.economics.serving import BatchSizes, Measured, PromptCache, batch_size, prompt_cache
 from spendstream.domain.economics.tco import Hidden, Ownership, Staff, tco
 from spendstream.domain.economics.training import Compute, Strategy, Training, compare
 from spendstream.domain.economics.usage_cost import Pattern, TokenPrice
@@ -246,6 +247,36 @@ def test_the_best_strategy_is_the_cheapest_that_is_good_enough(
         else:
             assert line.payback_months * less >= more
             assert line.payback_months <= 0 or (line.payback_months - 1) * less < more
+
+
+@unhurried
+@given(positive, positive, st.integers(0, 40), st.integers(80, 300), st.integers(0, 99))
+def test_a_prompt_cache_pays_from_its_break_even_on(
+    requests: Decimal, tokens: Decimal, reads: int, write: int, read: int
+) -> None:
+    found = prompt_cache(
+        PromptCache(requests_per_month=requests, prefix_tokens=tokens, usd_per_million_input_tokens=Decimal(3),
+                    reads_per_write=Decimal(reads), write_multiplier=Decimal(write).scaleb(-2),
+                    read_multiplier=Decimal(read).scaleb(-2))
+    )  # fmt: skip
+    together = write + reads * read
+    assert found.worth_it == (together < 100 * (1 + reads))
+    if abs(found.breakeven_reads_per_write - reads) > PICO and write > 100:
+        assert found.worth_it == (reads > found.breakeven_reads_per_write)
+
+
+@unhurried
+@given(st.lists(st.tuples(st.integers(1, 64), positive, positive), min_size=1, max_size=5), positive)
+def test_no_batch_size_that_is_fast_enough_is_cheaper_than_the_best(
+    sizes: list[tuple[int, Decimal, Decimal]], p95: Decimal
+) -> None:
+    found = batch_size(
+        BatchSizes(usd_per_hour=Decimal(4), p95_ms=p95, tokens_per_month=Decimal(10**9),
+                   sizes=tuple(Measured(size=n, tokens_per_second=t, p95_ms=p) for n, t, p in sizes))
+    )  # fmt: skip
+    fast = [(-throughput, size) for size, throughput, latency in sizes if latency < p95]
+    assert found.best == (min(fast)[1] if fast else None)
+    assert found.sizes[0].saving_usd == 0
 
 
 def test_effective_price_is_the_price_over_the_utilisation() -> None:

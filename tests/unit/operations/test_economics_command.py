@@ -171,6 +171,23 @@ def test_a_response_cache(command: Command) -> None:
     assert Decimal(found["result"]["payback_months"]) == 5
 
 
+def test_a_prompt_cache(command: Command) -> None:
+    found = command.example("prompt-cache")
+    # 1 000 000 × 8 000 × 3 / 10^6 = 24 000, of which (1.25 + 19 × 0.1) / 20 = 0.1575 are left; 0.25 / 0.9
+    assert [cents(found[f"{name}_usd"]) for name in ("without", "with", "saving")] == [24_000, 3_780, 20_220]
+    assert Decimal(found["breakeven_reads_per_write"]).quantize(Decimal("0.0001")) == Decimal("0.2778")
+
+
+def test_a_batch_size(command: Command) -> None:
+    found = command.example("batch-size")
+    # 4.50 / (250 × 3 600) × 10^6 = 5 a million, 1 with five times the tokens; 2 592 million tokens a month
+    assert [cents(size["usd_per_million_tokens"]) for size in found["sizes"]] == [
+        5, Decimal("1.67"), 1, Decimal("0.69"),
+    ]  # fmt: skip
+    assert (found["best"], cents(found["saving_usd"])) == (32, 10_368)
+    assert [size["fast_enough"] for size in found["sizes"]] == [True, True, True, False]
+
+
 def test_a_batch_api(command: Command) -> None:
     found = command.example("batching")
     assert (cents(found["net_saving_usd"]), Decimal(found["payback_months"])) == (3_800, 2)  # 20 000 × 0.4 × 0.5 - 200

@@ -4,7 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spendstream.domain.economics import breakeven, decisions, gpus, projection, returns, savings, tco, training
+from spendstream.domain.economics import (
+    breakeven,
+    decisions,
+    gpus,
+    projection,
+    returns,
+    savings,
+    serving,
+    tco,
+    training,
+)
 from spendstream.domain.economics.exact import Document
 from spendstream.domain.economics.usage_cost import Patterns, usage_cost
 
@@ -18,6 +28,7 @@ class Model:
 
 
 MODELS: Final[Mapping[str, Model]] = {
+    "batch-size": Model(serving.BatchSizes, serving.batch_size),
     "batching": Model(returns.Batching, returns.batching),
     "breakeven": Model(breakeven.SelfHosting, breakeven.breakeven),
     "build-vs-buy": Model(decisions.Choice, decisions.build_or_buy),
@@ -27,6 +38,7 @@ MODELS: Final[Mapping[str, Model]] = {
     "gpu-price": Model(gpus.HourlyPrice, gpus.effective_prices),
     "gpu-select": Model(gpus.Selection, gpus.select),
     "project": Model(projection.Scaling, projection.project),
+    "prompt-cache": Model(serving.PromptCache, serving.prompt_cache),
     "roi": Model(returns.Tracking, returns.track),
     "savings": Model(savings.Optimisation, savings.rank),
     "tco": Model(tco.Ownership, tco.tco),
