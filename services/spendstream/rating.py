@@ -1,6 +1,6 @@
 """What control documents mean to whoever prices usage: the price book and the owner registry at a control offset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,7 +10,18 @@ import polars as pl
 import structlog
 
 from spendstream.domain.attribution.owners import Owner, OwnerRegistry, parse_owner
-from spendstream.domain.prices import PRICED, Catalogue, Coded, ModelPrice, PriceBook, PriceRevision, Rated, parse_price
+from spendstream.domain.prices import (
+    PRICED,
+    Catalogue,
+    Coded,
+    FxRates,
+    ModelPrice,
+    PriceBook,
+    PriceRevision,
+    Rated,
+    parse_fx_rate,
+    parse_price,
+)
 from spendstream.domain.tokens import Normalised, normalise
 from spendstream.runtime.control import ControlLog, Document
 from spendstream.runtime.retry import NotNowError
@@ -28,7 +39,7 @@ REPORTED_AS = {
     "output_audio": "audio_output_tokens",
     "input_image": "image_input_tokens",
 }
-KINDS = frozenset({"Price", "Owner"})
+KINDS = frozenset({"Price", "FxRate", "Owner"})
 Rows = npt.NDArray[np.bool_]
 
 
@@ -135,7 +146,8 @@ class BookShelf:
         for document in documents:
             if (revision := _revision(document)) is not None:
                 prices.setdefault(document.org, []).append(revision)
-        books = {org: PriceBook.build(revisions, self._catalogue) for org, revisions in prices.items()}
+        rates = {org: _rates(documents, org) for org in prices}
+        books = {org: PriceBook.build(revisions, self._catalogue, rates[org]) for org, revisions in prices.items()}
         owners = [owner for document in documents if (owner := _owner(document))]
         return Book(version, Prices(books, PriceBook.build([], self._catalogue)), OwnerRegistry(owners))
 
@@ -149,6 +161,13 @@ def _revision(document: Document) -> PriceRevision | None:
             log.error("price document ignored", key=document.key, errors=[str(error) for error in parsed.errors])
         return None
     return PriceRevision(document.name, parsed.price, document.revision, document.known_at)
+
+
+def _rates(documents: Iterable[Document], org: str) -> FxRates:
+    """An organisation's exchange rates; of two for one day the one that was known later."""
+    own = sorted((d for d in documents if d.kind == "FxRate" and d.org == org), key=lambda d: d.offset)
+    parsed = [parse_fx_rate(document.spec)[0] for document in own]
+    return FxRates(rate for rate in parsed if rate is not None)
 
 
 def _owner(document: Document) -> Owner | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from spendstream.domain.attribution.owners import parse_owner
 from spendstream.domain.budgets.documents import parse_budget
-from spendstream.domain.prices import ModelPrice, check_change, parse_price
+from spendstream.domain.prices import ModelPrice, check_change, parse_fx_rate, parse_price
 
 Wrong = Sequence[tuple[str, str]]
 Spec = Mapping[str, Any]
@@ -15,6 +15,10 @@ Check = Callable[[str, str, Spec], Wrong]
 
 def _price(org: str, name: str, spec: Spec) -> Wrong:
     return [(error.path, error.message) for error in parse_price(spec).errors]
+
+
+def _fx_rate(org: str, name: str, spec: Spec) -> Wrong:
+    return parse_fx_rate(spec)[1]
 
 
 def _budget(org: str, name: str, spec: Spec) -> Wrong:
@@ -71,6 +75,7 @@ def _policy(org: str, name: str, spec: Spec) -> Wrong:
 
 CHECKS: Mapping[str, Check] = {
     "Price": _price,
+    "FxRate": _fx_rate,
     "Budget": _budget,
     "Owner": _owner,
     "AttributionRule": _rule,
