@@ -142,14 +142,32 @@ class BookShelf:
 
     def _compile(self, version: int) -> Book:
         documents = list(self._control.documents(at=version))
-        prices: dict[str, list[PriceRevision]] = {}
-        for document in documents:
-            if (revision := _revision(document)) is not None:
-                prices.setdefault(document.org, []).append(revision)
-        rates = {org: _rates(documents, org) for org in prices}
-        books = {org: PriceBook.build(revisions, self._catalogue, rates[org]) for org, revisions in prices.items()}
+        books = {
+            org: PriceBook.build(price_revisions(own), self._catalogue, exchange_rates(own))
+            for org, own in _by_org(documents).items()
+            if any(document.kind == "Price" for document in own)
+        }
         owners = [owner for document in documents if (owner := _owner(document))]
         return Book(version, Prices(books, PriceBook.build([], self._catalogue)), OwnerRegistry(owners))
+
+
+def _by_org(documents: Iterable[Document]) -> dict[str, list[Document]]:
+    found: dict[str, list[Document]] = {}
+    for document in documents:
+        found.setdefault(document.org, []).append(document)
+    return found
+
+
+def price_revisions(documents: Iterable[Document]) -> list[PriceRevision]:
+    """The token prices among an organisation's documents."""
+    return [revision for document in documents if (revision := _revision(document)) is not None]
+
+
+def exchange_rates(documents: Iterable[Document]) -> FxRates:
+    """An organisation's exchange rates; of two for one day the one that was known later."""
+    own = sorted((document for document in documents if document.kind == "FxRate"), key=lambda d: d.offset)
+    parsed = [parse_fx_rate(document.spec)[0] for document in own]
+    return FxRates(rate for rate in parsed if rate is not None)
 
 
 def _revision(document: Document) -> PriceRevision | None:
@@ -161,13 +179,6 @@ def _revision(document: Document) -> PriceRevision | None:
             log.error("price document ignored", key=document.key, errors=[str(error) for error in parsed.errors])
         return None
     return PriceRevision(document.name, parsed.price, document.revision, document.known_at)
-
-
-def _rates(documents: Iterable[Document], org: str) -> FxRates:
-    """An organisation's exchange rates; of two for one day the one that was known later."""
-    own = sorted((d for d in documents if d.kind == "FxRate" and d.org == org), key=lambda d: d.offset)
-    parsed = [parse_fx_rate(document.spec)[0] for document in own]
-    return FxRates(rate for rate in parsed if rate is not None)
 
 
 def _owner(document: Document) -> Owner | None:
