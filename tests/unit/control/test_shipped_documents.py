@@ -9,7 +9,7 @@ from spendstream.control.files import read_file
 from spendstream.control.publish import validate
 
 ROOT = Path(__file__).parents[3]
-FILES = sorted(path for path in (ROOT / "examples").glob("*.yaml")) + [ROOT / "examples/demo/budgets.yaml"]
+FILES = [*sorted((ROOT / "examples").glob("*.yaml")), ROOT / "examples/demo/budgets.yaml"]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
