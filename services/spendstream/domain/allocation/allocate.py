@@ -1,0 +1,59 @@
+"""From source rows to placements: the first rule that matches decides, and no pico-dollar is lost."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from spendstream.domain.allocation.model import (
+    DIRECT,
+    IDLE,
+    UNALLOCATED,
+    Origin,
+    Placement,
+    SourceRow,
+    Tags,
+    in_place,
+    summed,
+)
+from spendstream.domain.allocation.rules import Rule, in_order, matches
+from spendstream.domain.allocation.sharing import Shares, shares_of, spread, target, weights_for
+
+#: One pool is shared out at once: what a rule takes of a category of a source.
+Pool = tuple[str, str, str]
+
+
+def allocate(rows: Sequence[SourceRow], rules: Iterable[Rule]) -> dict[Placement, int]:
+    """Who bears the cost of one organisation's month: pico-dollars by placement, adding up to the rows.
+
+    A row goes to the first rule (`in_order`) that matches; without one, and in model `direct`, it stays where it is.
+    Idle cost is never shared out: it stays in its named bucket. The order of rows and rules changes nothing.
+    """
+    ordered = in_order(rules)
+    parts: list[tuple[Placement, int]] = []
+    pools: dict[Pool, dict[Origin, int]] = {}
+    for row in rows:
+        rule = None if row.kind == IDLE else next((rule for rule in ordered if matches(rule.match, row)), None)
+        if rule is None:
+            parts.append((in_place(row.origin), row.cost_pico_usd))
+        elif rule.model == DIRECT:
+            parts.append((in_place(row.origin, rule.name, rule.counted_in), row.cost_pico_usd))
+        else:
+            pool = pools.setdefault((rule.name, row.dimensions["source"], row.dimensions["category"]), {})
+            pool[row.origin] = pool.get(row.origin, 0) + row.cost_pico_usd
+    named = {rule.name: rule for rule in ordered}
+    shares = {name: shares_of(named[name], rows) for name in {name for name, _, _ in pools}}
+    for (name, _, _), pool in pools.items():
+        parts += _shared_out(named[name], shares[name], pool)
+    return summed(parts)
+
+
+def _shared_out(rule: Rule, shares: Shares, pool: Mapping[Origin, int]) -> Iterator[tuple[Placement, int]]:
+    origins = sorted(pool)
+    weights = weights_for(rule, shares, sum(pool.values()))
+    if not any(weights.values()):
+        for origin in origins:
+            nobody = Placement(origin, rule.name, rule.model, rule.counted_in, UNALLOCATED, shares.reason, Tags())
+            yield nobody, pool[origin]
+        return
+    targets = {key: target(rule, key) for key in weights}
+    for origin, parts in zip(origins, spread([pool[origin] for origin in origins], weights), strict=True):
+        for key, pico_usd in parts.items():
+            yield Placement(origin, rule.name, rule.model, rule.counted_in, *targets[key]), pico_usd
