@@ -10,6 +10,7 @@ create table if not exists {database}.allocations (
   category LowCardinality(String),
   provider LowCardinality(String),
   service LowCardinality(String),
+  also_in LowCardinality(String) comment 'the source that counts the same money where it has seen this provider',
   from_kind LowCardinality(String) comment 'direct, idle or unallocated: where the cost stood before any rule',
   from_reason String,
   from_team LowCardinality(String),
@@ -18,7 +19,7 @@ create table if not exists {database}.allocations (
   from_cost_center LowCardinality(String),
   rule LowCardinality(String) comment 'the AttributionRule that matched, empty for none',
   model LowCardinality(String) comment 'direct, proportional, fixed, activity or even',
-  counted_in LowCardinality(String) comment 'the source that already holds this money, empty for none',
+  counted_in LowCardinality(String) comment 'the source that holds the same money, as the rule says; empty for none',
   kind LowCardinality(String) comment 'direct, allocated, idle or unallocated',
   reason String comment 'the idle bucket (idle, idle:<owner>), or why the cost is unallocated',
   team LowCardinality(String),
@@ -43,6 +44,7 @@ select
   if(u.team = '', 'unallocated', u.team) as team, if(u.project = '', 'unallocated', u.project) as project,
   if(u.environment = '', 'unallocated', u.environment) as environment,
   if(u.cost_center = '', 'unallocated', u.cost_center) as cost_center,
+  '' as also_in,
   if(team = 'unallocated', 'unallocated', 'direct') as kind,
   if(team = 'unallocated', 'no owner on the event or in the registry', '') as reason,
   sum(u.cost_usd) as cost_usd,
@@ -54,36 +56,44 @@ select
 from {database}.v_cost as u
 group by org, month, category, provider, service, feature, model, region, team, project, environment, cost_center;
 
--- The table of sources: one line a source. Add `union all select * from {database}.v_source_gpu` and so on here.
+-- The table of sources: one line a source.
 create or replace view {database}.v_allocation_source as
 select * from {database}.v_source_usage;
 
 -- The newest allocation of every month, and beside it, where it stood, what the sources have become since (everything of
--- a month that was never allocated). So it always adds up to the sources.
-create or replace view {database}.v_allocated as
+-- a month that was never allocated). So it always adds up to the sources. `counted_in` names the source that holds the
+-- same money: a rule says so, or it is an invoice of calls to a provider whose calls `usage` has measured that month.
+create or replace view {database}.v_allocation_state as
 select
   month, org, source, category, provider, service, rule, model, kind, reason, team, project, environment, cost_center,
+  if(p.counted_in = '' and also_in = 'usage' and (org, month, provider) in (
+    select u.org, u.month, u.provider from {database}.v_source_usage as u
+  ), 'usage', p.counted_in) as counted_in,
   sum(part) as cost_usd
 from (
-  select period_start as month, org, source, category, provider, service, rule, model, kind, reason, team, project,
-    environment, cost_center, cost_usd as part
-  from {database}.allocations where counted_in = ''
+  select period_start as month, org, source, category, provider, service, also_in, rule, model, counted_in, kind, reason,
+    team, project, environment, cost_center, cost_usd as part
+  from {database}.allocations
   union all
-  select month, org, source, category, provider, service, '', 'direct', kind, reason, team, project, environment,
-    cost_center, cost_usd
+  select month, org, source, category, provider, service, also_in, '', 'direct', '', kind, reason,
+    team, project, environment, cost_center, cost_usd
   from {database}.v_allocation_source
   union all
-  select period_start, org, source, category, provider, service, '', 'direct', from_kind, from_reason, from_team,
-    from_project, from_environment, from_cost_center, -cost_usd
+  select period_start, org, source, category, provider, service, also_in, '', 'direct', '', from_kind, from_reason,
+    from_team, from_project, from_environment, from_cost_center, -cost_usd
   from {database}.allocations
-) as parts
--- Calls of a provider that `usage` has measured are on its invoice too: the same money, counted where its owner is known.
-where not (source = 'billing' and category = 'external_apis'
-  and (org, month, replaceRegexpAll(lower(provider), '[^a-z0-9]', '')) in (
-    select org, toStartOfMonth(day), replaceRegexpAll(lower(provider), '[^a-z0-9]', '') from {database}.v_cost))
+) as p
 group by month, org, source, category, provider, service, rule, model, kind, reason, team, project, environment,
-  cost_center
+  cost_center, counted_in
 having cost_usd != 0;
+
+-- Every dollar once.
+create or replace view {database}.v_allocated as
+select * except counted_in from {database}.v_allocation_state where counted_in = '';
+
+-- What v_allocated leaves out, and the source it is counted in.
+create or replace view {database}.v_counted_elsewhere as
+select * from {database}.v_allocation_state where counted_in != '';
 
 create or replace view {database}.v_chargeback_month as
 select

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spendstream.runtime.clickhouse.client import connect
 from tests.support.installation import Installation
 from tests.support.usage import PRICES, numbered
 
@@ -25,6 +26,37 @@ spec:
   model: proportional
   metric: requests
   over: {service: ranker}
+"""
+EVERY_SOURCE = """
+kind: AttributionRule
+name: vector-db
+spec: {match: {category: data_storage, service: vector-db}, model: proportional, metric: requests, by: team}
+---
+kind: AttributionRule
+name: buckets
+spec: {match: {category: data_storage}, model: proportional, metric: storage_bytes, priority: 200}
+---
+kind: AttributionRule
+name: machines
+spec: {match: {source: billing, service: machines}, model: direct, counted_in: gpu}
+---
+kind: AttributionRule
+name: pool
+spec: {match: {source: gpu, team: platform}, model: proportional, metric: tokens}
+"""
+SUPPORT = Path(__file__).parents[1] / "support"
+#: What allocation reads of v_bill and v_gpu_cost.
+LIKE_THE_OTHERS = """
+create or replace table {database}.v_bill (
+  org String, line_id String, month Date, provider String, spend_category String, service_name String, model String,
+  region_id String, sub_account_id String, charge_category String, team String, project String, environment String,
+  cost_center String, billed_cost Decimal(38, 12), consumed_quantity Nullable(Decimal(38, 12)), consumed_unit String,
+  billed_tokens Nullable(Decimal(38, 12)), billed_requests Nullable(Decimal(38, 12))
+) engine = MergeTree order by line_id;
+create or replace table {database}.v_gpu_cost (
+  org String, ts DateTime64(6, 'UTC'), interval_ms Int64, gpu_model String, service String, team String, project String,
+  environment String, cost_center String, kind String, share Decimal(18, 9), cost_usd Decimal(38, 12)
+) engine = MergeTree order by ts;
 """
 SHARES = "kind: AttributionRule\nname: gateway\nspec: {match: {service: gateway}, model: fixed, shares: {ads: 1}}\n"
 
@@ -56,7 +88,7 @@ def spent(system: Installation, table: str, kind: str = "") -> dict[str, Decimal
     rows: Sequence[Sequence[Any]] = system.query(
         f"select team, sum(cost_usd) as usd from {table} {where} group by team having usd != 0"
     )
-    return {team: usd for team, usd in rows}
+    return {str(team): usd for team, usd in rows}
 
 
 def test_a_month_is_shown_written_once_and_corrected_by_versions(installation: Installation, tmp_path: Path) -> None:
@@ -112,3 +144,79 @@ def test_a_month_is_shown_written_once_and_corrected_by_versions(installation: I
     # A wrong month is a usage error, an empty one is none.
     assert system.run("reallocate", "--period", "2026-13", check=False).returncode == 2
     assert json.loads(system.run("reallocate", "--period", "2020-01", "--json").stdout)["allocations"] == []
+
+
+def statements(system: Installation, sql: str) -> None:
+    client = connect(system.settings)
+    for statement in sql.split(";\n"):
+        if text := "\n".join(line for line in statement.splitlines() if not line.startswith("--")).strip():
+            client.command(text.replace("{database}", "spendstream"))
+
+
+def test_bills_and_gpus_are_shared_out_too_and_no_dollar_is_counted_twice(
+    installation: Installation, tmp_path: Path
+) -> None:
+    system = installation
+    statements(system, LIKE_THE_OTHERS)
+    statements(system, (SUPPORT / "allocation_sources.sql").read_text())
+    system.service("attribution").start()
+    system.run("apply", "-f", file(tmp_path, "prices.yaml", PRICES), "-f", file(tmp_path, "rules.yaml", EVERY_SOURCE))
+    publish(system, "search", 3, team="search")
+    publish(system, "ads", 1, team="ads")
+
+    # The invoice of the calls that were measured, and a tax on it.
+    bill(system, "1", "test", "external_apis", "API", 9, team="search")
+    bill(system, "2", "test", "external_apis", "API", "0.5", charge_category="Tax")
+    # A shared database, a bucket nobody can share yet, machines the GPU agent measures.
+    bill(system, "3", "aws", "data_storage", "vector-db", 10)
+    bill(system, "4", "aws", "data_storage", "bucket", 5, team="search", consumed_quantity=0, consumed_unit="GB-Mo")
+    bill(system, "5", "aws", "compute_inference", "machines", 7, team="search")
+    gpu(system, "used", 4, team="platform")
+    gpu(system, "idle_owner", 2, team="search")
+    gpu(system, "idle", 1)
+
+    report = reallocate(system, "--apply")
+    assert {row["source"]: Decimal(row["cost_usd"]) for row in report["sources"]} == {
+        "usage": 4 * EACH, "billing": Decimal("31.5"), "gpu": 7,
+    }  # fmt: skip
+    kinds = "select source, kind, reason, team, sum(cost_usd) from {} group by all order by all"
+    assert system.query(kinds.format("v_allocated")) == [
+        ("billing", "allocated", "", "ads", Decimal("2.5")),
+        ("billing", "allocated", "", "search", Decimal("7.5")),
+        ("billing", "unallocated", "metric storage_bytes sums to zero in the period", "unallocated", Decimal(5)),
+        ("billing", "unallocated", "no owner in the tags of the invoice line", "unallocated", Decimal("0.5")),
+        ("gpu", "allocated", "", "ads", Decimal(1)),
+        ("gpu", "allocated", "", "search", Decimal(3)),
+        ("gpu", "idle", "idle", "unallocated", Decimal(1)),
+        ("gpu", "idle", "idle:search", "search", Decimal(2)),
+        ("usage", "direct", "", "ads", EACH),
+        ("usage", "direct", "", "search", 3 * EACH),
+    ]
+    elsewhere = "select counted_in, service, team, cost_usd from v_counted_elsewhere order by cost_usd"
+    assert system.query(elsewhere) == [("gpu", "machines", "search", 7), ("usage", "API", "search", 9)]
+
+    # A corrected invoice moves what it changes, at once and in the next version.
+    bill(system, "6", "aws", "data_storage", "vector-db", -4)
+    assert system.value("select sum(cost_usd) from v_chargeback_month") == Decimal("18.5") + 4 * EACH
+    assert moved(reallocate(system, "--apply")) == {("ads", "unallocated"): 1, ("search", "unallocated"): 3}
+    assert spent(system, "v_chargeback_month", "allocated") == {"ads": Decimal("2.5"), "search": Decimal("7.5")}
+    assert reallocate(system)["is_new"] is False
+
+
+def bill(
+    system: Installation, line_id: str, provider: str, category: str, service: str, usd: Any, **columns: Any
+) -> None:
+    row = {
+        "org": "default", "line_id": line_id, "month": date(2026, 3, 1), "provider": provider,
+        "spend_category": category, "service_name": service, "charge_category": "Usage", "billed_cost": Decimal(usd),
+        **columns,
+    }  # fmt: skip
+    connect(system.settings).insert("v_bill", [list(row.values())], column_names=list(row))
+
+
+def gpu(system: Installation, kind: str, usd: int, **columns: str) -> None:
+    row = {
+        "org": "default", "ts": datetime(2026, 3, 5, tzinfo=UTC), "interval_ms": 1_000, "share": Decimal("0.5"),
+        "kind": kind, "cost_usd": Decimal(usd), **columns,
+    }  # fmt: skip
+    connect(system.settings).insert("v_gpu_cost", [list(row.values())], column_names=list(row))

@@ -66,7 +66,7 @@ async def _reallocate(month: "Month", apply: bool, org: str | None) -> "Sequence
         made = reallocation.compute(store, control.documents("AttributionRule"), control.offset, month, org)
         for each in made if apply else ():
             await reallocation.write(settings, store, each, datetime.now(UTC))
-    except ValueError as error:
+    except reallocation.UnusableRuleError as error:
         raise CommandError(f"{error}; apply it again, corrected", CHECK_FAILED) from error
     except reallocation.OvertakenError as error:
         raise CommandError(f"{error}; give the command again", CHECK_FAILED) from error

@@ -15,7 +15,10 @@ from spendstream.runtime.clickhouse.money import USD
 from spendstream.runtime.clickhouse.writer import ClickHouse
 from spendstream.runtime.settings import Settings
 
-ORIGIN = ("source", "category", "provider", "service", "from_kind", "from_reason", *(f"from_{tag}" for tag in TAGS))
+ORIGIN = (
+    "source", "category", "provider", "service", "also_in", "from_kind", "from_reason",
+    *(f"from_{tag}" for tag in TAGS),
+)  # fmt: skip
 PLACE = ("rule", "model", "counted_in", "kind", "reason", *TAGS)
 TABLE = "allocations"
 
@@ -66,7 +69,7 @@ def organisations(store: Store, month: Month) -> Sequence[str]:
 def sources(store: Store, org: str, month: Month) -> Sequence[SourceRow]:
     """What every source says of an organisation's month."""
     rows = store.rows(
-        f"select {', '.join(DIMENSIONS)}, kind, reason, cost_usd, metrics from v_allocation_source"
+        f"select {', '.join(DIMENSIONS)}, also_in, kind, reason, cost_usd, metrics from v_allocation_source"
         " where org = %(org)s and month = %(month)s",
         org=org, month=month.start,
     )  # fmt: skip
@@ -74,10 +77,10 @@ def sources(store: Store, org: str, month: Month) -> Sequence[SourceRow]:
 
 
 def _source_row(row: Sequence[Any]) -> SourceRow:
-    kind, reason, cost_usd, metrics = row[len(DIMENSIONS) :]
+    also_in, kind, reason, cost_usd, metrics = row[len(DIMENSIONS) :]
     quantities: Mapping[str, Decimal] = metrics
     return SourceRow(
-        dict(zip(DIMENSIONS, row, strict=False)), kind, reason, pico_from_usd(cost_usd),
+        dict(zip(DIMENSIONS, row, strict=False)), also_in, kind, reason, pico_from_usd(cost_usd),
         {name: pico_from_usd(quantity) for name, quantity in quantities.items()},
     )  # fmt: skip
 
@@ -95,8 +98,8 @@ def newest(store: Store, org: str, month: Month) -> Known:
 
 
 def _placement(row: Sequence[Any]) -> Placement:
-    source, category, provider, service, kind, reason, *origin_tags = row[: len(ORIGIN)]
-    came_from = Origin(source, category, provider, service, kind, reason, Tags(*origin_tags))
+    source, category, provider, service, also_in, kind, reason, *origin_tags = row[: len(ORIGIN)]
+    came_from = Origin(source, category, provider, service, also_in, kind, reason, Tags(*origin_tags))
     rule, model, counted_in, kind, reason, *tags = row[len(ORIGIN) : len(ORIGIN) + len(PLACE)]
     return Placement(came_from, rule, model, counted_in, kind, reason, Tags(*tags))
 

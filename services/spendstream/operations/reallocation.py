@@ -29,6 +29,10 @@ class RuleDocument(Protocol):
     def spec(self) -> Mapping[str, Any]: ...
 
 
+class UnusableRuleError(Exception):
+    """A document on the control topic is no rule: a program that checked less let it pass."""
+
+
 class OvertakenError(Exception):
     """Somebody else wrote the version first."""
 
@@ -78,7 +82,7 @@ def compute(
 ) -> Sequence[Reallocation]:
     """The allocation of a month, for every organisation that has cost in it. Changes nothing.
 
-    ValueError names a document on the topic that is no rule (an older program let it pass).
+    `UnusableRuleError` when a document is no rule.
     """
     rules = [_rule(document) for document in documents]
     orgs = [only_org] if only_org else ledger.organisations(store, month)
@@ -98,7 +102,7 @@ def _rule(document: RuleDocument) -> Rule:
     rule, errors = parse_rule(document.org, document.name, document.spec)
     if rule is None:
         wrong = "; ".join(f"{path} {message}" for path, message in errors)
-        raise ValueError(f"AttributionRule/{document.name} of organisation {document.org} cannot be used: {wrong}")
+        raise UnusableRuleError(f"AttributionRule/{document.name} of {document.org} cannot be used: {wrong}")
     return rule
 
 

@@ -23,7 +23,7 @@ def row(
     }  # fmt: skip
     kind = kind or ("unallocated" if values["team"] == UNALLOCATED else "direct")
     quantities = {name: pico_from_usd(value) for name, value in (metrics or {}).items()}
-    return SourceRow(values, kind, reason, pico_from_usd(usd), quantities)
+    return SourceRow(values, "", kind, reason, pico_from_usd(usd), quantities)
 
 
 def rule(name: str = "rule", **spec: Any) -> Rule:

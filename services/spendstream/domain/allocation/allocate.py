@@ -34,7 +34,7 @@ def allocate(rows: Sequence[SourceRow], rules: Iterable[Rule]) -> dict[Placement
         if rule is None:
             parts.append((in_place(row.origin), row.cost_pico_usd))
         elif rule.model == DIRECT:
-            parts.append((in_place(row.origin, rule.name, rule.counted_in), row.cost_pico_usd))
+            parts.append((in_place(row.origin, rule.name, _counted_in(rule, row.origin)), row.cost_pico_usd))
         else:
             pool = pools.setdefault((rule.name, row.dimensions["source"], row.dimensions["category"]), {})
             pool[row.origin] = pool.get(row.origin, 0) + row.cost_pico_usd
@@ -50,10 +50,15 @@ def _shared_out(rule: Rule, shares: Shares, pool: Mapping[Origin, int]) -> Itera
     weights = weights_for(rule, shares, sum(pool.values()))
     if not any(weights.values()):
         for origin in origins:
-            nobody = Placement(origin, rule.name, rule.model, rule.counted_in, UNALLOCATED, shares.reason, Tags())
-            yield nobody, pool[origin]
+            nobody = (UNALLOCATED, shares.reason, Tags())
+            yield Placement(origin, rule.name, rule.model, _counted_in(rule, origin), *nobody), pool[origin]
         return
     targets = {key: target(rule, key) for key in weights}
     for origin, parts in zip(origins, spread([pool[origin] for origin in origins], weights), strict=True):
         for key, pico_usd in parts.items():
-            yield Placement(origin, rule.name, rule.model, rule.counted_in, *targets[key]), pico_usd
+            yield Placement(origin, rule.name, rule.model, _counted_in(rule, origin), *targets[key]), pico_usd
+
+
+def _counted_in(rule: Rule, origin: Origin) -> str:
+    """A source's own cost is counted in it, whatever a rule says."""
+    return "" if rule.counted_in == origin.source else rule.counted_in

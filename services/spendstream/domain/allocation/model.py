@@ -28,12 +28,14 @@ class Tags(NamedTuple):
 
 class Origin(NamedTuple):
     """Where a cost stood before any rule. `kind`: direct, idle or unallocated; `reason` names an idle bucket
-    (`idle`, `idle:<owner>`) or says why nobody owns it."""
+    (`idle`, `idle:<owner>`) or says why nobody owns it. `also_in`: the source that counts the same money where it has
+    seen this provider (an invoice of calls that `usage` measures), else empty."""
 
     source: str
     category: str
     provider: str
     service: str
+    also_in: str
     kind: str
     reason: str
     tags: Tags
@@ -46,6 +48,7 @@ class SourceRow(NamedTuple):
     """
 
     dimensions: Mapping[str, str]
+    also_in: str
     kind: str
     reason: str
     cost_pico_usd: int
@@ -59,13 +62,13 @@ class SourceRow(NamedTuple):
     def origin(self) -> Origin:
         values = self.dimensions
         where = (values["source"], values["category"], values["provider"], values["service"])
-        return Origin(*where, self.kind, self.reason, self.tags)
+        return Origin(*where, self.also_in, self.kind, self.reason, self.tags)
 
 
 class Placement(NamedTuple):
     """Who bears a cost, and where it came from. `rule` is empty where no rule matched.
 
-    `counted_in` names the source that already holds this money (a rule may say so of invoice lines), else empty.
+    `counted_in` names the source that holds the same money (a rule may say so), else empty.
     """
 
     origin: Origin
