@@ -62,12 +62,13 @@ select * from {database}.v_source_usage;
 
 -- The newest allocation of every month, and beside it, where it stood, what the sources have become since (everything of
 -- a month that was never allocated). So it always adds up to the sources. `counted_in` names the source that holds the
--- same money: a rule says so, or it is an invoice of calls to a provider whose calls `usage` has measured that month.
+-- same money: a rule says so, or it is an invoice of calls to a provider whose calls `usage` has measured, with a price,
+-- that month (the roll-ups tell: far fewer rows than charges).
 create or replace view {database}.v_allocation_state as
 select
   month, org, source, category, provider, service, rule, model, kind, reason, team, project, environment, cost_center,
   if(p.counted_in = '' and also_in = 'usage' and (org, month, provider) in (
-    select u.org, u.month, u.provider from {database}.v_source_usage as u
+    select m.org, toStartOfMonth(m.minute), m.provider from {database}.cost_by_minute as m where m.cost_usd > 0
   ), 'usage', p.counted_in) as counted_in,
   sum(part) as cost_usd
 from (

@@ -69,7 +69,8 @@ def file(folder: Path, name: str, text: str) -> str:
 def publish(system: Installation, prefix: str, count: int, **fields: Any) -> None:
     before = system.value("select count() from charges")
     system.publish("usage", numbered(prefix, count, occurred_at=AT, **fields))
-    system.until("select count() from charges", lambda n: n == before + count)
+    for rows in ("select count() from charges", "select sum(events) from v_cost_minute"):
+        system.until(rows, lambda n: n == before + count)
 
 
 def reallocate(system: Installation, *options: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from spendstream.domain.allocation import (
 )
 from spendstream.domain.allocation.sharing import spread
 from spendstream.domain.money import split
-from tests.unit.domain.allocation_support import RULES, rows
+from tests.support.allocation import RULES, rows
 
 MONTHS = st.lists(rows(), max_size=12)
 KINDS = ("direct", "allocated", "idle", "unallocated")

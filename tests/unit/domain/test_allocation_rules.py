@@ -9,7 +9,7 @@ import pytest
 from spendstream.control.files import read_file
 from spendstream.domain.allocation import allocate, parse_rule
 from spendstream.domain.allocation.rules import unknown_metrics
-from tests.unit.domain.allocation_support import row, rule, usd_by_team, wrong
+from tests.support.allocation import row, rule, usd_by_team, wrong
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SHARED = row("10", source="billing", category="data_storage", service="vector-db", team="platform")

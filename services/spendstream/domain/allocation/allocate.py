@@ -29,17 +29,18 @@ def allocate(rows: Sequence[SourceRow], rules: Iterable[Rule]) -> dict[Placement
     ordered = in_order(rules)
     parts: list[tuple[Placement, int]] = []
     pools: dict[Pool, dict[Origin, int]] = {}
+    stay: list[SourceRow] = []
     for row in rows:
         rule = None if row.kind == IDLE else next((rule for rule in ordered if matches(rule.match, row)), None)
-        if rule is None:
-            parts.append((in_place(row.origin), row.cost_pico_usd))
-        elif rule.model == DIRECT:
-            parts.append((in_place(row.origin, rule.name, _counted_in(rule, row.origin)), row.cost_pico_usd))
+        if rule is None or rule.model == DIRECT:
+            stay.append(row)
+            why = (rule.name, _counted_in(rule, row.origin)) if rule else ("", "")
+            parts.append((in_place(row.origin, *why), row.cost_pico_usd))
         else:
             pool = pools.setdefault((rule.name, row.dimensions["source"], row.dimensions["category"]), {})
             pool[row.origin] = pool.get(row.origin, 0) + row.cost_pico_usd
     named = {rule.name: rule for rule in ordered}
-    shares = {name: shares_of(named[name], rows) for name in {name for name, _, _ in pools}}
+    shares = {name: shares_of(named[name], rows, stay) for name in {name for name, _, _ in pools}}
     for (name, _, _), pool in pools.items():
         parts += _shared_out(named[name], shares[name], pool)
     return summed(parts)

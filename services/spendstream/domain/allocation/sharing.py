@@ -16,7 +16,7 @@ QUANTITY_UNIT = 10**12
 NO_OWNER_USED = "share of usage without an owner"
 NOT_COVERED = "beyond the agreed cost of the activities"
 NOBODY_ACTIVE = "no owner was active in the period"
-NOT_COVERED_KEY: Key = ("\uffff",)  # sorts last, so that a tie goes to an owner
+NOT_COVERED_KEY: Key = ("\uffff",) * 5  # longer than any other and the last: a tie goes to an owner
 
 
 class Target(NamedTuple):
@@ -34,21 +34,31 @@ class Shares(NamedTuple):
     reason: str = ""
 
 
-def shares_of(rule: Rule, rows: Iterable[SourceRow]) -> Shares:
-    """The weights a rule gives to owners, from what was used in the period."""
+def shares_of(rule: Rule, rows: Iterable[SourceRow], in_place: Iterable[SourceRow]) -> Shares:
+    """The weights a rule gives to owners, from what was used in the period. `in_place`: the rows no rule shares out."""
     if rule.model == "fixed":
         return Shares(_as_integers(rule.shares))
-    counted = [row for row in rows if row.kind != IDLE and matches(rule.over, row)]
     if rule.model == "even":
-        active = {_key(rule, row) for row in counted if row.cost_pico_usd or any(row.metrics.values())}
-        owners = {key for key in active if not _is_nobody(key)}
-        return Shares(dict.fromkeys(owners, 1)) if owners else Shares({}, NOBODY_ACTIVE)
+        return _active(rule, in_place)
+    counted = (row for row in rows if row.kind != IDLE and matches(rule.over, row))
     weights: dict[Key, int] = {}
     for row in counted:
         if rule.metric in row.metrics:
             key = _key(rule, row)
             weights[key] = weights.get(key, 0) + row.metrics[rule.metric]
     return _usable(weights, rule.metric)
+
+
+def _active(rule: Rule, in_place: Iterable[SourceRow]) -> Shares:
+    """Equal weights for owners with usage or GPU time of their own. An invoice line is no activity."""
+    owners = {
+        _key(rule, row)
+        for row in in_place
+        if row.dimensions["source"] != "billing" and row.kind != IDLE and matches(rule.over, row)
+        and (row.cost_pico_usd or any(row.metrics.values()))
+    }  # fmt: skip
+    weights = {key: 1 for key in owners if not _is_nobody(key)}
+    return Shares(weights) if weights else Shares({}, NOBODY_ACTIVE)
 
 
 def _usable(weights: dict[Key, int], metric: str) -> Shares:
