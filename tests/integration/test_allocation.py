@@ -47,13 +47,15 @@ spec: {match: {source: gpu, team: platform}, model: proportional, metric: tokens
 SUPPORT = Path(__file__).parents[1] / "support"
 #: What allocation reads of v_bill and v_gpu_cost.
 LIKE_THE_OTHERS = """
-create or replace table {database}.v_bill (
+drop table if exists {database}.v_bill;
+drop table if exists {database}.v_gpu_cost;
+create table {database}.v_bill (
   org String, line_id String, month Date, provider String, spend_category String, service_name String, model String,
   region_id String, sub_account_id String, charge_category String, team String, project String, environment String,
   cost_center String, billed_cost Decimal(38, 12), consumed_quantity Nullable(Decimal(38, 12)), consumed_unit String,
   billed_tokens Nullable(Decimal(38, 12)), billed_requests Nullable(Decimal(38, 12))
 ) engine = MergeTree order by line_id;
-create or replace table {database}.v_gpu_cost (
+create table {database}.v_gpu_cost (
   org String, ts DateTime64(6, 'UTC'), interval_ms Int64, gpu_model String, service String, team String, project String,
   environment String, cost_center String, kind String, share Decimal(18, 9), cost_usd Decimal(38, 12)
 ) engine = MergeTree order by ts;
@@ -180,6 +182,9 @@ def test_bills_and_gpus_are_shared_out_too_and_no_dollar_is_counted_twice(
     assert {row["source"]: Decimal(row["cost_usd"]) for row in report["sources"]} == {
         "usage": 4 * EACH, "billing": Decimal("31.5"), "gpu": 7,
     }  # fmt: skip
+    assert [(row["rule"], Decimal(row["cost_usd"])) for row in report["unallocated"]] == [
+        ("buckets", 5), ("", Decimal("0.5")),
+    ]  # fmt: skip
     kinds = "select source, kind, reason, team, sum(cost_usd) from {} group by all order by all"
     assert system.query(kinds.format("v_allocated")) == [
         ("billing", "allocated", "", "ads", Decimal("2.5")),

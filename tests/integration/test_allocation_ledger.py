@@ -2,15 +2,18 @@
 
 import asyncio
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spendstream.domain.allocation import SourceRow, allocate, difference, digest
 from spendstream.operations import allocation_ledger as ledger
 from spendstream.operations.allocation_ledger import Month, Version
-from spendstream.operations.reallocation import OvertakenError, Reallocation, write
+from spendstream.operations.reallocation import OvertakenError, Reallocation, UnusableRuleError, compute, write
 from spendstream.operations.store import Store
 from tests.support.allocation import row, rule
 from tests.support.installation import Installation
@@ -71,6 +74,46 @@ def test_only_months_are_periods(text: str) -> None:
 
 def test_a_month_ends_where_the_next_begins() -> None:
     assert Month.parse("2026-12").end == Month.parse("2027-01").start
+
+
+@dataclass(frozen=True)
+class Document:
+    """An applied rule."""
+
+    org: str
+    name: str
+    spec: Mapping[str, Any]
+
+
+def test_organisations_and_months_never_see_each_other(installation: Installation) -> None:
+    # default: $1 of the gateway and a request of each team in March, $1 in April; acme: the same services, other teams.
+    installation.query(
+        "insert into charges (org, event_id, ts, team, service, category, status, requests, cost_usd) values"
+        " ('default', 'a', '2026-03-31 23:59:59.999999', '', 'gateway', 'external_apis', 'priced', 0, 1),"
+        " ('default', 'b', '2026-03-01 00:00:00', 'search', 'ranker', 'external_apis', 'priced', 1, 2),"
+        " ('default', 'c', '2026-04-01 00:00:00', 'ads', 'gateway', 'external_apis', 'priced', 1, 1),"
+        " ('acme', 'a', '2026-03-05 00:00:00', 'sales', 'gateway', 'external_apis', 'priced', 1, 5)"
+    )
+    share = {"match": {"service": "gateway"}, "model": "proportional", "metric": "requests"}
+    give = {"match": {"service": "gateway"}, "model": "fixed", "shares": {"board": 1}}
+    rules = [Document("default", "gateway", share), Document("acme", "gateway", give)]
+    store = Store(installation.settings)
+    acme, default = compute(store, rules, 3, MARCH)
+    assert [(made.org, made.version, made.source_change_pico_usd) for made in (acme, default)] == [
+        ("acme", 1, 5 * 10**12), ("default", 1, 3 * 10**12),
+    ]  # fmt: skip
+    assert [tuple(move) for move in (*acme.moves, *default.moves)] == [
+        ("usage", "external_apis", "sales", "board", 5 * 10**12),
+        ("usage", "external_apis", "unallocated", "search", 10**12),
+    ]
+    (only,) = compute(store, rules, 3, MARCH, "acme")
+    assert only.digest == acme.digest
+    asyncio.run(write(installation.settings, store, default, NOW))
+    shown = "select month, team, sum(cost_usd) as usd from v_allocated where org = 'default' group by all order by all"
+    assert installation.query(shown) == [(MARCH.start, "search", 3), (MARCH.end, "ads", 1)]
+
+    with pytest.raises(UnusableRuleError, match=r"AttributionRule/old of acme .* shares"):
+        compute(store, [Document("acme", "old", {**give, "shares": {"board": 2}})], 3, MARCH)
 
 
 def test_every_query_of_the_page_can_be_asked(installation: Installation) -> None:

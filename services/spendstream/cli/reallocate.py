@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from spendstream.operations.reallocation import Reallocation
 
 SHOWN = 40
+KINDS = ("direct", "allocated", "idle", "unallocated")
+WHY = ("source", "category", "rule", "reason")
 
 
 def reallocate(
@@ -77,11 +79,14 @@ def _report(made: "Reallocation", apply: bool) -> dict[str, Any]:
     from spendstream.domain.money import usd_from_pico  # noqa: PLC0415
 
     by_kind: dict[str, dict[str, int]] = {}
+    reasons: dict[tuple[str, ...], int] = {}
     for placement, pico_usd in made.amounts.items():
-        kinds = by_kind.setdefault(
-            placement.origin.source, dict.fromkeys(("direct", "allocated", "idle", "unallocated"), 0)
-        )
+        origin = placement.origin
+        kinds = by_kind.setdefault(origin.source, dict.fromkeys(KINDS, 0))
         kinds[placement.kind] += pico_usd
+        if placement.kind == "unallocated":
+            why = (origin.source, origin.category, placement.rule, placement.reason)
+            reasons[why] = reasons.get(why, 0) + pico_usd
     return {
         "org": made.org,
         "version": made.version or None,
@@ -95,6 +100,10 @@ def _report(made: "Reallocation", apply: bool) -> dict[str, Any]:
              **{f"{kind}_usd": usd_from_pico(pico_usd) for kind, pico_usd in kinds.items()}}
             for source, kinds in sorted(by_kind.items())
         ],
+        "unallocated": [
+            {**dict(zip(WHY, why, strict=True)), "cost_usd": usd_from_pico(pico_usd)}
+            for why, pico_usd in sorted(reasons.items())
+        ],
         "new_cost_usd": usd_from_pico(made.source_change_pico_usd),
         "moves": [
             {"source": move.source, "category": move.category, "from": move.from_bucket, "to": move.to_bucket,
@@ -106,15 +115,18 @@ def _report(made: "Reallocation", apply: bool) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any], period: str, apply: bool) -> None:
-    kinds = ("direct", "allocated", "idle", "unallocated")
-    rows = [(row["source"], row["cost_usd"], *(row[f"{kind}_usd"] for kind in kinds)) for row in report["sources"]]
-    print_table(f"{period}, organisation {report['org']}", ("source", "cost USD", *kinds), rows)
-    moved = [(m["source"], m["category"], m["from"], m["to"], m["cost_usd"]) for m in report["moves"]]
-    if moved:
-        moved.sort(key=lambda move: -move[-1])
-        print_table("what moves", ("source", "category", "from", "to", "USD"), moved[:SHOWN])
-        if len(moved) > SHOWN:
-            errors.print(f"and {len(moved) - SHOWN} smaller ones (--json lists them)", style="dim")
+    rows = [(row["source"], row["cost_usd"], *(row[f"{kind}_usd"] for kind in KINDS)) for row in report["sources"]]
+    print_table(f"{period}, organisation {report['org']}", ("source", "cost USD", *KINDS), rows)
+    for title, name, columns in (
+        ("what is unallocated", "unallocated", WHY),
+        ("what moves", "moves", ("source", "category", "from", "to")),
+    ):
+        found = [(*(row[column] for column in columns), row["cost_usd"]) for row in report[name]]
+        if found:
+            found.sort(key=lambda row: -abs(row[-1]))
+            print_table(title, (*columns, "USD"), found[:SHOWN])
+        if len(found) > SHOWN:
+            errors.print(f"and {len(found) - SHOWN} smaller ones (--json lists them)", style="dim")
     errors.print(_verdict(report, apply), markup=False)
 
 
