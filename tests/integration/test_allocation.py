@@ -57,7 +57,7 @@ create table {database}.v_bill (
 ) engine = MergeTree order by line_id;
 create table {database}.v_gpu_cost (
   org String, ts DateTime64(6, 'UTC'), interval_ms Int64, gpu_model String, service String, team String, project String,
-  environment String, cost_center String, kind String, share Decimal(18, 9), cost_usd Decimal(38, 12)
+  environment String, cost_center String, kind String, share Float64, cost_usd Decimal(38, 12)
 ) engine = MergeTree order by ts;
 """
 SHARES = "kind: AttributionRule\nname: gateway\nspec: {match: {service: gateway}, model: fixed, shares: {ads: 1}}\n"
@@ -222,7 +222,7 @@ def bill(
 
 def gpu(system: Installation, kind: str, usd: int, **columns: str) -> None:
     row = {
-        "org": "default", "ts": datetime(2026, 3, 5, tzinfo=UTC), "interval_ms": 1_000, "share": Decimal("0.5"),
+        "org": "default", "ts": datetime(2026, 3, 5, tzinfo=UTC), "interval_ms": 1_000, "share": 0.5,
         "kind": kind, "cost_usd": Decimal(usd), **columns,
     }  # fmt: skip
     connect(system.settings).insert("v_gpu_cost", [list(row.values())], column_names=list(row))
