@@ -10,6 +10,7 @@ import polars as pl
 import structlog
 
 from spendstream.domain.attribution.owners import Owner, OwnerRegistry, parse_owner
+from spendstream.domain.attribution.tags import TagPolicy, parse_tag_policy
 from spendstream.domain.prices import (
     PRICED,
     Catalogue,
@@ -39,7 +40,7 @@ REPORTED_AS = {
     "output_audio": "audio_output_tokens",
     "input_image": "image_input_tokens",
 }
-KINDS = frozenset({"Price", "FxRate", "Owner"})
+KINDS = frozenset({"Price", "FxRate", "Owner", "Policy"})
 Rows = npt.NDArray[np.bool_]
 
 
@@ -148,7 +149,8 @@ class BookShelf:
             if any(document.kind == "Price" for document in own)
         }
         owners = [owner for document in documents if (owner := _owner(document))]
-        return Book(version, Prices(books, PriceBook.build([], self._catalogue)), OwnerRegistry(owners))
+        policies = [policy for document in documents if (policy := _tag_policy(document))]
+        return Book(version, Prices(books, PriceBook.build([], self._catalogue)), OwnerRegistry(owners, policies))
 
 
 def _by_org(documents: Iterable[Document]) -> dict[str, list[Document]]:
@@ -188,3 +190,12 @@ def _owner(document: Document) -> Owner | None:
     if errors:
         log.error("owner document ignored", key=document.key, errors=errors)
     return owner
+
+
+def _tag_policy(document: Document) -> TagPolicy | None:
+    if document.kind != "Policy" or document.spec.get("kind") != "tags":
+        return None
+    policy, errors = parse_tag_policy(document.org, document.name, document.spec)
+    if errors:
+        log.error("tag policy ignored", key=document.key, errors=errors)
+    return policy

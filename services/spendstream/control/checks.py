@@ -5,6 +5,7 @@ from typing import Any
 
 from spendstream.domain.allocation.rules import parse_rule, unknown_metrics
 from spendstream.domain.attribution.owners import parse_owner
+from spendstream.domain.attribution.tags import parse_tag_policy
 from spendstream.domain.budgets.documents import parse_budget
 from spendstream.domain.prices import ModelPrice, check_change, parse_fx_rate, parse_price
 
@@ -52,7 +53,7 @@ POLICY_KINDS = ("training_job", "cost_per_request", "approved_models", "tags", "
 def _policy(org: str, name: str, spec: Spec) -> Wrong:
     if spec.get("kind") not in POLICY_KINDS:
         return [("kind", f"must be one of {', '.join(POLICY_KINDS)}")]
-    return []
+    return parse_tag_policy(org, name, spec)[1] if spec["kind"] == "tags" else []
 
 
 CHECKS: Mapping[str, Check] = {
