@@ -29,6 +29,7 @@ create table if not exists {database}.allocations (
   cost_usd Decimal(38, 12),
   digest String comment 'of the whole allocation as this version leaves it',
   control_offset Int64 comment 'the rules: everything on the control topic before this',
+  oldest_rated_at DateTime64(6, 'UTC') comment 'when the oldest charge of the month was rated: 400 days later it expires',
   known_at DateTime64(6, 'UTC')
 ) engine = MergeTree
 partition by toYYYYMM(period_start)
@@ -60,8 +61,16 @@ group by org, month, category, provider, service, feature, model, region, team, 
 create or replace view {database}.v_allocation_source as
 select * from {database}.v_source_usage;
 
+-- Allocated months whose charges have begun to expire (0001: 400 days after rating).
+create or replace view {database}.v_allocation_expired as
+select a.org as org, a.period_start as month, min(a.oldest_rated_at) as oldest_rated_at
+from {database}.allocations as a
+group by org, month
+having oldest_rated_at <= now() - interval 400 day;
+
 -- The newest allocation of every month, and beside it, where it stood, what the sources have become since (everything of
--- a month that was never allocated). So it always adds up to the sources. `counted_in` names the source that holds the
+-- a month that was never allocated). So it always adds up to the sources; of a month whose charges have begun to expire it
+-- is the newest allocation alone. `counted_in` names the source that holds the
 -- same money: a rule says so, or it is an invoice of calls to a provider whose calls `usage` has measured, with a price,
 -- that month (the roll-ups tell: far fewer rows than charges).
 create or replace view {database}.v_allocation_state as
@@ -79,10 +88,12 @@ from (
   select month, org, source, category, provider, service, also_in, '', 'direct', '', kind, reason,
     team, project, environment, cost_center, cost_usd
   from {database}.v_allocation_source
+  where (org, month) not in (select e.org, e.month from {database}.v_allocation_expired as e)
   union all
   select period_start, org, source, category, provider, service, also_in, '', 'direct', '', from_kind, from_reason,
     from_team, from_project, from_environment, from_cost_center, -cost_usd
   from {database}.allocations
+  where (org, period_start) not in (select e.org, e.month from {database}.v_allocation_expired as e)
 ) as p
 group by month, org, source, category, provider, service, rule, model, kind, reason, team, project, environment,
   cost_center, counted_in

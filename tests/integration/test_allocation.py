@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from spendstream.runtime.clickhouse.client import connect
+from tests.support.allocation import LAST_MONTH
 from tests.support.installation import Installation
 from tests.support.usage import PRICES, numbered
 
 pytestmark = pytest.mark.embedded
 
 EACH = Decimal("0.0013")
-MONTH = "2026-03"
-AT = int(datetime(2026, 3, 14, 12, tzinfo=UTC).timestamp()) * 1_000_000
+MONTH = f"{LAST_MONTH.start:%Y-%m}"
+WHEN = datetime.combine(LAST_MONTH.start, time(12), UTC)
+AT = int(WHEN.timestamp()) * 1_000_000
 RULES = """
 kind: AttributionRule
 name: gateway
@@ -213,7 +215,7 @@ def bill(
     system: Installation, line_id: str, provider: str, category: str, service: str, usd: Any, **columns: Any
 ) -> None:
     row = {
-        "org": "default", "line_id": line_id, "month": date(2026, 3, 1), "provider": provider,
+        "org": "default", "line_id": line_id, "month": LAST_MONTH.start, "provider": provider,
         "spend_category": category, "service_name": service, "charge_category": "Usage", "billed_cost": Decimal(usd),
         **columns,
     }  # fmt: skip
@@ -222,7 +224,7 @@ def bill(
 
 def gpu(system: Installation, kind: str, usd: int, **columns: str) -> None:
     row = {
-        "org": "default", "ts": datetime(2026, 3, 5, tzinfo=UTC), "interval_ms": 1_000, "share": 0.5,
+        "org": "default", "ts": WHEN, "interval_ms": 1_000, "share": 0.5,
         "kind": kind, "cost_usd": Decimal(usd), **columns,
     }  # fmt: skip
     connect(system.settings).insert("v_gpu_cost", [list(row.values())], column_names=list(row))

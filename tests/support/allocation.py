@@ -1,6 +1,7 @@
 """Source rows, rules and months for tests of allocation."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,8 +10,11 @@ from hypothesis import strategies as st
 from spendstream.domain.allocation import Placement, Rule, SourceRow, parse_rule
 from spendstream.domain.allocation.model import CATEGORIES, DIMENSIONS, SOURCES, TAGS, UNALLOCATED
 from spendstream.domain.money import pico_from_usd
+from spendstream.operations.allocation_ledger import Month
 
 PICO = 10**12
+#: A month that is over, and whose charges are kept.
+LAST_MONTH = Month.parse(f"{datetime.now(UTC).replace(day=1) - timedelta(days=1):%Y-%m}")
 
 
 def row(

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from spendstream.operations.reallocation import Reallocation
 
 SHOWN = 40
+EXPIRED = (
+    "charges are kept for {days} days after they were rated: those of this month may have begun to expire, and a new"
+    " version would take their cost back. Look at the difference without --apply; --force writes it"
+)
 KINDS = ("direct", "allocated", "idle", "unallocated")
 WHY = ("source", "category", "rule", "reason")
 
@@ -23,6 +27,7 @@ WHY = ("source", "category", "rule", "reason")
 def reallocate(
     period: Annotated[str, typer.Option("--period", help="A calendar month, UTC: 2026-11.")],
     apply: Annotated[bool, typer.Option("--apply", help="Write the new version.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also where charges of the month may have expired.")] = False,
     org: Annotated[str | None, typer.Option("--org", help="Only this organisation.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,7 +40,7 @@ def reallocate(
     """
     month = _month(period)
     with reaching():
-        made = asyncio.run(_reallocate(month, apply, org))
+        made = asyncio.run(_reallocate(month, apply, force, org))
     report = [_report(each, apply) for each in made]
     if as_json:
         print_json({"period": period, "applied": apply, "allocations": report})
@@ -55,7 +60,7 @@ def _month(period: str) -> "Month":
         raise CommandError(f"--period: {period!r} is not a month such as 2026-11", USAGE) from error
 
 
-async def _reallocate(month: "Month", apply: bool, org: str | None) -> "Sequence[Reallocation]":
+async def _reallocate(month: "Month", apply: bool, force: bool, org: str | None) -> "Sequence[Reallocation]":
     from spendstream.control.publish import load_control  # noqa: PLC0415
     from spendstream.operations import reallocation  # noqa: PLC0415
     from spendstream.operations.store import Store  # noqa: PLC0415
@@ -66,8 +71,11 @@ async def _reallocate(month: "Month", apply: bool, org: str | None) -> "Sequence
     control = await load_control(settings)
     try:
         made = reallocation.compute(store, control.documents("AttributionRule"), control.offset, month, org)
+        now = datetime.now(UTC)
+        if apply and not force and any(each.may_forget(now) for each in made):
+            raise CommandError(EXPIRED.format(days=reallocation.CHARGES_KEPT.days), CHECK_FAILED)
         for each in made if apply else ():
-            await reallocation.write(settings, store, each, datetime.now(UTC))
+            await reallocation.write(settings, store, each, now)
     except reallocation.UnusableRuleError as error:
         raise CommandError(f"{error}; apply it again, corrected", CHECK_FAILED) from error
     except reallocation.OvertakenError as error:

@@ -53,6 +53,7 @@ class Version(NamedTuple):
     changes: Amounts
     digest: str
     control_offset: int
+    oldest_rated_at: datetime
     known_at: datetime
 
 
@@ -104,6 +105,18 @@ def _placement(row: Sequence[Any]) -> Placement:
     return Placement(came_from, rule, model, counted_in, kind, reason, Tags(*tags))
 
 
+def oldest_rated_at(store: Store, org: str, month: Month) -> datetime:
+    """When the oldest charge was rated that the month's versions were, or the next one will be, made from."""
+    rows = store.rows(
+        "select least((select min(rated_at) from charges where org = %(org)s and ts >= %(start)s and ts < %(end)s"
+        " having count() > 0), (select min(oldest_rated_at) from allocations where org = %(org)s"
+        " and period_start = %(start)s having count() > 0), now64(6))",
+        org=org, start=month.start, end=month.end,
+    )  # fmt: skip
+    found: datetime = rows[0][0]
+    return found
+
+
 def digest_of(store: Store, org: str, month: Month, version: int) -> str | None:
     """The digest of a version; None when there is no such version."""
     rows = store.rows(
@@ -140,6 +153,7 @@ def _table(version: Version) -> pa.Table:
         "version": (version.number, pa.uint32()),
         "digest": (version.digest, pa.string()),
         "control_offset": (version.control_offset, pa.int64()),
+        "oldest_rated_at": (version.oldest_rated_at, pa.timestamp("us", "UTC")),
         "known_at": (version.known_at, pa.timestamp("us", "UTC")),
     }
     columns |= {name: pa.array([value] * len(flat), kind) for name, (value, kind) in constants.items()}

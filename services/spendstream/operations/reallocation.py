@@ -8,7 +8,7 @@ State    none: computing again gives the same, and what is there already is not 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from spendstream.domain.allocation import Amounts, Move, Rule, allocate, as_shown, difference, digest, moves, parse_rule
@@ -16,6 +16,9 @@ from spendstream.operations import allocation_ledger as ledger
 from spendstream.operations.allocation_ledger import Month, Version
 from spendstream.operations.store import Store
 from spendstream.runtime.settings import Settings
+
+#: How long a charge is kept after rating (infra/clickhouse/0001_ledger.sql).
+CHARGES_KEPT = timedelta(days=400)
 
 
 class RuleDocument(Protocol):
@@ -42,7 +45,7 @@ class Reallocation:
     """What a new version of one organisation's month would be.
 
     `shown`: what `v_allocated` says now; `amounts`: what it would say; both add up to the sources. `changes`: what the
-    version adds to the newest one, `base` (0: there is none).
+    version adds to the newest one, `base` (0: there is none). `oldest_rated_at`: of all charges it was ever made from.
     """
 
     org: str
@@ -53,10 +56,15 @@ class Reallocation:
     amounts: Amounts
     changes: Amounts
     control_offset: int
+    oldest_rated_at: datetime
 
     @property
     def is_new(self) -> bool:
         return bool(self.changes)
+
+    def may_forget(self, now: datetime) -> bool:
+        """True where a new version could take back cost only because charges of the month have expired."""
+        return self.is_new and self.base > 0 and self.oldest_rated_at + CHARGES_KEPT <= now
 
     @property
     def version(self) -> int:
@@ -95,7 +103,8 @@ def _one(store: Store, rules: Sequence[Rule], control_offset: int, org: str, mon
     amounts = allocate(rows, rules)
     changes = difference(known.amounts, amounts)
     shown = as_shown(known.amounts, rows)
-    return Reallocation(org, month, known.version, rules, shown, amounts, changes, control_offset)
+    oldest = ledger.oldest_rated_at(store, org, month)
+    return Reallocation(org, month, known.version, rules, shown, amounts, changes, control_offset, oldest)
 
 
 def _rule(document: RuleDocument) -> Rule:
@@ -111,7 +120,8 @@ async def write(settings: Settings, store: Store, made: Reallocation, known_at: 
     if not made.is_new:
         return
     version = Version(
-        made.org, made.month, made.version, made.changes, made.digest, made.control_offset, known_at
+        made.org, made.month, made.version, made.changes, made.digest, made.control_offset,
+        made.oldest_rated_at, known_at,
     )  # fmt: skip
     await ledger.write(settings, version)
     if ledger.digest_of(store, made.org, made.month, made.version) != made.digest:

@@ -27,11 +27,12 @@ def allocate(rows: Sequence[SourceRow], rules: Iterable[Rule]) -> dict[Placement
     Idle cost is never shared out: it stays in its named bucket. The order of rows and rules changes nothing.
     """
     ordered = in_order(rules)
+    rule_of = _Choice(ordered)
     parts: list[tuple[Placement, int]] = []
     pools: dict[Pool, dict[Origin, int]] = {}
     stay: list[SourceRow] = []
     for row in rows:
-        rule = None if row.kind == IDLE else next((rule for rule in ordered if matches(rule.match, row)), None)
+        rule = None if row.kind == IDLE else rule_of(row)
         if rule is None or rule.model == DIRECT:
             stay.append(row)
             why = (rule.name, _counted_in(rule, row.origin)) if rule else ("", "")
@@ -44,6 +45,21 @@ def allocate(rows: Sequence[SourceRow], rules: Iterable[Rule]) -> dict[Placement
     for (name, _, _), pool in pools.items():
         parts += _shared_out(named[name], shares[name], pool)
     return summed(parts)
+
+
+class _Choice:
+    """The first rule that matches a row; rows alike in what rules look at are decided once."""
+
+    def __init__(self, ordered: Sequence[Rule]) -> None:
+        self._ordered = ordered
+        self._dimensions = sorted({dimension for rule in ordered for dimension in rule.match})
+        self._known: dict[tuple[str, ...], Rule | None] = {}
+
+    def __call__(self, row: SourceRow) -> Rule | None:
+        values = tuple(row.dimensions[dimension] for dimension in self._dimensions)
+        if values not in self._known:
+            self._known[values] = next((rule for rule in self._ordered if matches(rule.match, row)), None)
+        return self._known[values]
 
 
 def _shared_out(rule: Rule, shares: Shares, pool: Mapping[Origin, int]) -> Iterator[tuple[Placement, int]]:

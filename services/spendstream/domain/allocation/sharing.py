@@ -5,7 +5,7 @@ from fractions import Fraction
 from math import lcm
 from typing import NamedTuple
 
-from spendstream.domain.allocation.model import ALLOCATED, IDLE, TAGS, UNALLOCATED, SourceRow, Tags
+from spendstream.domain.allocation.model import ALLOCATED, IDLE, UNALLOCATED, SourceRow, Tags
 from spendstream.domain.allocation.rules import Rule, matches
 from spendstream.domain.money import split
 
@@ -110,8 +110,7 @@ def spread(amounts: Sequence[int], weights: dict[Key, int]) -> Iterator[dict[Key
 
 
 def _key(rule: Rule, row: SourceRow) -> Key:
-    tags = dict(zip(TAGS, row.tags, strict=True))
-    return tuple(tags[tag] for tag in rule.by)
+    return tuple(row.dimensions[tag] or UNALLOCATED for tag in rule.by)
 
 
 def _is_nobody(key: Key) -> bool:
