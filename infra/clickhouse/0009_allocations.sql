@@ -19,7 +19,7 @@ create table if not exists {database}.allocations (
   from_cost_center LowCardinality(String),
   rule LowCardinality(String) comment 'the AttributionRule that matched, empty for none',
   model LowCardinality(String) comment 'direct, proportional, fixed, activity or even',
-  counted_in LowCardinality(String) comment 'the source that holds the same money, as the rule says; empty for none',
+  counted_in LowCardinality(String) comment 'the source this money is counted in, as the rule says; empty where it does not',
   kind LowCardinality(String) comment 'direct, allocated, idle or unallocated',
   reason String comment 'the idle bucket (idle, idle:<owner>), or why the cost is unallocated',
   team LowCardinality(String),
@@ -76,9 +76,10 @@ having oldest_rated_at <= now() - interval 400 day;
 create or replace view {database}.v_allocation_state as
 select
   month, org, source, category, provider, service, rule, model, kind, reason, team, project, environment, cost_center,
-  if(p.counted_in = '' and also_in = 'usage' and (org, month, provider) in (
-    select m.org, toStartOfMonth(m.minute), m.provider from {database}.cost_by_minute as m where m.cost_usd > 0
-  ), 'usage', p.counted_in) as counted_in,
+  multiIf(p.counted_in = source, '', p.counted_in != '', p.counted_in,
+    also_in = 'usage' and (org, month, provider) in (
+      select m.org, toStartOfMonth(m.minute), m.provider from {database}.cost_by_minute as m where m.cost_usd > 0
+    ), 'usage', '') as counted_in,
   sum(part) as cost_usd
 from (
   select period_start as month, org, source, category, provider, service, also_in, rule, model, counted_in, kind, reason,

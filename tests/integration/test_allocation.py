@@ -46,6 +46,11 @@ kind: AttributionRule
 name: pool
 spec: {match: {source: gpu, team: platform}, model: proportional, metric: tokens}
 """
+INVOICE = """
+kind: AttributionRule
+name: invoice
+spec: {match: {category: external_apis, provider: test}, model: direct, counted_in: billing}
+"""
 SUPPORT = Path(__file__).parents[1] / "support"
 #: What allocation reads of v_bill and v_gpu_cost.
 LIKE_THE_OTHERS = """
@@ -202,6 +207,17 @@ def test_bills_and_gpus_are_shared_out_too_and_no_dollar_is_counted_twice(
     ]
     elsewhere = "select counted_in, service, team, cost_usd from v_counted_elsewhere order by cost_usd"
     assert system.query(elsewhere) == [("gpu", "machines", "search", 7), ("usage", "API", "search", 9)]
+
+    # A rule can say that the invoice counts, not the calls.
+    system.run("apply", "-f", file(tmp_path, "invoice.yaml", INVOICE))
+    reallocate(system, "--apply")
+    assert spent(system, "v_chargeback_month", "direct") == {"search": 9}
+    assert system.query(elsewhere)[:2] == [
+        ("billing", "ranker", "ads", EACH),
+        ("billing", "ranker", "search", 3 * EACH),
+    ]
+    system.run("delete", "AttributionRule/invoice")
+    reallocate(system, "--apply")
 
     # A corrected invoice moves what it changes, at once and in the next version.
     bill(system, "6", "aws", "data_storage", "vector-db", -4)

@@ -35,7 +35,7 @@ def allocate(rows: Sequence[SourceRow], rules: Iterable[Rule]) -> dict[Placement
         rule = None if row.kind == IDLE else rule_of(row)
         if rule is None or rule.model == DIRECT:
             stay.append(row)
-            why = (rule.name, _counted_in(rule, row.origin)) if rule else ("", "")
+            why = (rule.name, rule.counted_in) if rule else ("", "")
             parts.append((in_place(row.origin, *why), row.cost_pico_usd))
         else:
             pool = pools.setdefault((rule.name, row.dimensions["source"], row.dimensions["category"]), {})
@@ -68,14 +68,9 @@ def _shared_out(rule: Rule, shares: Shares, pool: Mapping[Origin, int]) -> Itera
     if not any(weights.values()):
         for origin in origins:
             nobody = (UNALLOCATED, shares.reason, Tags())
-            yield Placement(origin, rule.name, rule.model, _counted_in(rule, origin), *nobody), pool[origin]
+            yield Placement(origin, rule.name, rule.model, rule.counted_in, *nobody), pool[origin]
         return
     targets = {key: target(rule, key) for key in weights}
     for origin, parts in zip(origins, spread([pool[origin] for origin in origins], weights), strict=True):
         for key, pico_usd in parts.items():
-            yield Placement(origin, rule.name, rule.model, _counted_in(rule, origin), *targets[key]), pico_usd
-
-
-def _counted_in(rule: Rule, origin: Origin) -> str:
-    """A source's own cost is counted in it, whatever a rule says."""
-    return "" if rule.counted_in == origin.source else rule.counted_in
+            yield Placement(origin, rule.name, rule.model, rule.counted_in, *targets[key]), pico_usd

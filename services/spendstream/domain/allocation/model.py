@@ -68,7 +68,7 @@ class SourceRow(NamedTuple):
 class Placement(NamedTuple):
     """Who bears a cost, and where it came from. `rule` is empty where no rule matched.
 
-    `counted_in` names the source that holds the same money (a rule may say so), else empty.
+    `counted_in`: the source this money is counted in where two hold it, as the rule says; else empty.
     """
 
     origin: Origin

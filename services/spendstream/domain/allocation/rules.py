@@ -38,7 +38,7 @@ class Rule:
 
     `by`: the tags shares are made for. `metric`: what is summed for `proportional` and counted for `activity`.
     `over`: the usage that counts (everything of the organisation when empty). `shares` add up to 1 exactly.
-    `counted_in`: the source that holds the same money, empty when none does.
+    `counted_in`: the source this money is counted in where two hold it; empty when the rule does not say.
     """
 
     org: str
@@ -202,8 +202,8 @@ class _Reader:
 
     def counted_in(self) -> str:
         value = self.spec.get("counted_in", "")
-        if "counted_in" in self.spec and value not in ("usage", "gpu"):
-            self._wrong("counted_in", "must be usage or gpu: the source that measures the same money")
+        if "counted_in" in self.spec and value not in SOURCES:
+            self._wrong("counted_in", f"must be the source this money is counted in: {', '.join(SOURCES)}")
         return value if isinstance(value, str) else ""
 
     def _wrong(self, path: str, message: str) -> None:
