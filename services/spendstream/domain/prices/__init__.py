@@ -9,6 +9,7 @@ from spendstream.domain.prices.book import (
     PriceBook,
     Rated,
 )
+from spendstream.domain.prices.cards import RateCard, rate_card
 from spendstream.domain.prices.catalogue import Catalogue, Conflict, Resolved
 from spendstream.domain.prices.change import check_change
 from spendstream.domain.prices.combinations import Coded
@@ -46,10 +47,12 @@ __all__ = [
     "ParsedPrice",
     "PriceBook",
     "PriceRevision",
+    "RateCard",
     "Rated",
     "Rates",
     "Resolved",
     "ServiceTier",
     "check_change",
     "parse_price",
+    "rate_card",
 ]

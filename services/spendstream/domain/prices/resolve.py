@@ -38,7 +38,9 @@ class Resolver:
     def __init__(self, documents: Iterable[PriceRevision], catalogue: Catalogue | None) -> None:
         self.lanes: list[list[Segment]] = [[Segment(ALWAYS, None, reason=NO_MODEL)]]
         self._catalogue = catalogue
-        self._documented = _by_name(documents)
+        standing = current(documents)
+        self._documented = _by_name(standing)
+        self._by_id = {revision.price_id: revision for revision in standing}
         self._published: dict[tuple[str, str], _Model] = {}
         self._lanes_of: dict[tuple[str, str, str, str], tuple[int, ...]] = {}
         self._remembered: dict[Name, Combination] = {}
@@ -51,6 +53,12 @@ class Resolver:
                 self._remembered.clear()
             self._remembered[name] = self._resolve(*name)
         return self._remembered[name]
+
+    def revision(self, price_id: str) -> PriceRevision | None:
+        """The price behind a price id this book gave."""
+        if price_id in self._by_id or self._catalogue is None:
+            return self._by_id.get(price_id)
+        return self._catalogue.revision(price_id)
 
     def _resolve(self, provider: str, model: str, tier: str, region: str) -> Combination:
         tier = tier or STANDARD
@@ -85,10 +93,10 @@ class Resolver:
         return self._lanes_of[key]
 
 
-def _by_name(documents: Iterable[PriceRevision]) -> dict[tuple[str, str], _Model]:
+def _by_name(standing: Iterable[PriceRevision]) -> dict[tuple[str, str], _Model]:
     """Models by (provider, name), where name is the model or an alias; a model's own name beats another's alias."""
     of_model: dict[tuple[str, str], list[PriceRevision]] = {}
-    for revision in current(documents):
+    for revision in standing:
         of_model.setdefault((revision.price.provider, revision.price.model), []).append(revision)
     models = {name: _model(*name, revisions) for name, revisions in of_model.items()}
     by_name: dict[tuple[str, str], _Model] = {}
