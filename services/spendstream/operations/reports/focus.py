@@ -9,7 +9,15 @@ from spendstream.operations.store import Store
 
 FocusGrain = Literal["charge", "hour", "day"]
 FocusFormat = Literal["csv", "parquet"]
-_SUMS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "ConsumedQuantity", "PricingQuantity")
+_SUMS = (
+    "BilledCost",
+    "EffectiveCost",
+    "PricingCurrencyEffectiveCost",
+    "ListCost",
+    "ContractedCost",
+    "ConsumedQuantity",
+    "PricingQuantity",
+)
 _OF_ONE_CHARGE = ("x_EventId", "x_OccurredAt")
 _TIMES = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
 _FORMATS = {"csv": "CSVWithNames", "parquet": "Parquet"}
