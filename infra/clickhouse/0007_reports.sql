@@ -1,7 +1,8 @@
 -- Reports: what a month, a team, a service costs, and the FOCUS export.
 --
 -- A charge carries its amount and price id; the card of that price says the rest: what each token class costs, before
--- and after discount and margin. Attribution writes a card before the first charge that needs it.
+-- and after discount and margin. Attribution writes a card before the first charge that needs it;
+-- they are few, and kept for ever.
 create table if not exists {database}.rate_cards (
   org LowCardinality(String),
   price_id String,

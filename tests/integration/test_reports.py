@@ -41,9 +41,9 @@ def test_a_breakdown_by_anything_adds_up_to_v_cost_exactly(system: Installation)
         found = report(system, "breakdown", "--period", ALL, "--by", by)
         assert usd(found["rows"]) == Decimal(found["total"]["cost_usd"]) == spent, by
         assert sum(row["requests"] for row in found["rows"]) == len(CALLS)
-        assert sum(row["unpriced_events"] for row in found["rows"]) == system.value(
-            "select count() from charges where status = 'unpriced'"
-        )
+        for status in ("unpriced", "partial"):
+            counted = sum(row[f"{status}_events"] for row in found["rows"])
+            assert counted == system.value(f"select count() from charges where status = '{status}'") > 0
 
 
 def test_periods_and_filters_cut_without_gap_or_overlap(system: Installation) -> None:
@@ -85,6 +85,8 @@ def test_statements_add_up_to_the_month_and_name_what_nobody_owns(system: Instal
     found = report(system, "chargeback", "--period", "2026-02")
     spent = system.value("select sum(cost_usd) from v_cost where toYYYYMM(day) = 202602")
     assert usd(found["statements"], "total_usd") == usd(found["rows"]) == spent
+    missing = sum(statement["not_priced_events"] for statement in found["statements"])
+    assert missing == system.value("select count() from v_cost where toYYYYMM(day) = 202602 and status != 'priced'")
     by_team = {statement["team"]: statement for statement in found["statements"]}
     assert set(by_team) == {"search", "assistants", "automation", "R&D <ops>", "unallocated"}
     nobody = by_team["unallocated"]
@@ -108,6 +110,7 @@ def test_a_statement_is_one_accessible_page_that_loads_nothing(system: Installat
     assert page.captions == len([tag for tag in page.tags if tag == "table"])
     assert "R&D <ops>" in page.text
     assert "<b>&odd" in page.text
+    assert page.text.count("events without a price") == 5
     alone = system.run("report", "chargeback", "--period", "2026-02", "--team", "search", "--format", "html").stdout
     assert alone.count("<section") == 1
 
@@ -129,6 +132,7 @@ def test_what_a_request_a_user_and_a_conversation_cost(system: Installation) -> 
     total = found["total"]
     assert total["users"] == system.value("select uniqExact(user_id) from charges where toYYYYMM(ts) = 202602") == 40
     assert Decimal(total["cost_ratio"]) == round(Decimal(total["cost_usd"]) / 100, 12)
+    assert total["not_priced_events"] == sum(row["not_priced_events"] for row in found["rows"]) > 0
     projected = [Decimal(month["cost_usd"]) for month in found["projection"]]
     assert projected[0] == Decimal(total["cost_usd"])
     assert abs(projected[2] - projected[0] * Decimal("1.21")) < Decimal("1e-11")

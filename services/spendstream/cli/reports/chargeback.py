@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spendstream.operations.reports.chargeback import Statement
 
 StatementFormat = Literal["table", "json", "csv", "parquet", "html"]
-COLUMNS = ("team", "direct", "allocated", "idle", "unallocated", "total USD", "before", "change")
+COLUMNS = ("team", "direct", "allocated", "idle", "unallocated", "total USD", "before", "change", "not priced")
 
 
 def chargeback(
@@ -71,6 +71,7 @@ def _document(statement: "Statement") -> dict[str, Any]:
         "org": statement.org, "team": statement.team, "period": statement.period.text,
         **{f"{kind}_usd": statement.of(kind=kind) for kind in KINDS},
         "total_usd": statement.total_usd, "previous_usd": statement.previous_usd,
+        "not_priced_events": statement.not_priced_events,
         "categories": {
             category: {kind: statement.of(category, kind) for kind in KINDS} for category in statement.categories
         },
@@ -92,15 +93,27 @@ def change(statement: "Statement") -> str:
     return f"{statement.total_usd / statement.previous_usd - 1:+.1%}"
 
 
+def not_priced(statement: "Statement") -> str:
+    """What a reader must know about what is missing."""
+    return f"Not in it yet: {statement.not_priced_events} events without a price for all they used."
+
+
 def _print_overview(found: "Sequence[Statement]") -> None:
     from spendstream.operations.reports.chargeback import KINDS  # noqa: PLC0415
 
     rows: list[tuple[Any, ...]] = [
-        (label(each), *(each.of(kind=kind) for kind in KINDS), each.total_usd, each.previous_usd, change(each))
+        (
+            label(each),
+            *(each.of(kind=kind) for kind in KINDS),
+            each.total_usd,
+            each.previous_usd,
+            change(each),
+            each.not_priced_events,
+        )
         for each in found
     ]
-    amounts = range(1, len(COLUMNS) - 1)
-    rows.append(("total", *(_sum([row[i] for row in rows]) for i in amounts), ""))
+    sums = [_sum([row[i] for row in rows]) for i in range(1, len(COLUMNS) - 2)]
+    rows.append(("total", *sums, "", sum(each.not_priced_events for each in found)))
     print_table("Chargeback by team, USD", COLUMNS, rows)
 
 
@@ -121,6 +134,8 @@ def _print_statement(statement: "Statement") -> None:
     print_table(f"{label(statement)}, {statement.period.text}: USD", ("category", *KINDS, "total"), rows)
     previous = statement.period.previous().text
     console.print(f"\n{previous}: {cents(statement.previous_usd)} USD {change(statement)}\n", markup=False)
+    if statement.not_priced_events:
+        console.print(not_priced(statement) + "\n", markup=False)
     print_table("Top models", ("model", "USD"), statement.top_models)
     console.print()
     print_table("Top services", ("service", "USD"), statement.top_services)

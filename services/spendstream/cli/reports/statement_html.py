@@ -49,7 +49,7 @@ def statements_page(statements: "Sequence[Statement]", made_at: datetime) -> str
 
 
 def _section(i: int, statement: "Statement") -> str:
-    from spendstream.cli.reports.chargeback import change, label  # noqa: PLC0415
+    from spendstream.cli.reports.chargeback import change, label, not_priced  # noqa: PLC0415
 
     period = statement.period
     difference = change(statement)
@@ -62,6 +62,7 @@ def _section(i: int, statement: "Statement") -> str:
         f"<p>{escape(period.previous().text)}: {usd(statement.previous_usd)} USD"
         + (f" ({escape(difference)})" if difference else "")
         + "</p>",
+        *([f"<p>{escape(not_priced(statement))}</p>"] if statement.not_priced_events else []),
         _amounts(statement),
         *(_top(caption, what, rows) for caption, what, rows in tops if rows),
         "</section>",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "service", "requests", "users", "conversations", "tokens_per_request", "error_cost_share", "cost_usd",
-    "cost_per_request_usd", "cost_per_user_usd", "cost_per_conversation_usd",
+    "cost_per_request_usd", "cost_per_user_usd", "cost_per_conversation_usd", "not_priced_events",
 )  # fmt: skip
 MONTH_DAYS = 30
 
@@ -107,7 +107,7 @@ def _row(usage: "Usage", users: int | None = None) -> tuple[Any, ...]:
     return (
         usage.service, usage.requests, usage.users if users is None else users, usage.conversations,
         usage.tokens_per_request, usage.error_cost_share, usage.cost_usd,
-        each.per_request_usd, each.per_user_usd, each.per_conversation_usd,
+        each.per_request_usd, each.per_user_usd, each.per_conversation_usd, usage.not_priced_events,
     )  # fmt: skip
 
 

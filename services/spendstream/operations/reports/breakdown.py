@@ -9,10 +9,11 @@ from spendstream.operations.reports.selection import DIMENSIONS, Selection, Tabl
 from spendstream.operations.store import Store
 
 Grain = Literal["hour", "day", "month"]
-MEASURES = ("requests", "input_tokens", "output_tokens", "unpriced_events", "cost_usd")
+MEASURES = ("requests", "input_tokens", "output_tokens", "unpriced_events", "partial_events", "cost_usd")
 _MEASURED = (
     "sum(requests) as requests, sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens,"
-    " countIf(status = 'unpriced') as unpriced_events, sum(cost_usd) as cost_usd"
+    " countIf(status = 'unpriced') as unpriced_events, countIf(status = 'partial') as partial_events,"
+    " sum(cost_usd) as cost_usd"
 )
 
 
@@ -28,7 +29,7 @@ def trend(store: Store, selection: Selection, grain: Grain, by: Sequence[str], n
     if by:
         return found
     spent = {row[0]: row for row in found.rows}
-    nothing = (0, 0, 0, 0, Decimal(0))
+    nothing = (*(0 for _ in MEASURES[:-1]), Decimal(0))
     end = min(selection.period.end, max(now, selection.period.start))
     slots = set(_slots(selection.period.start, end, grain)) | set(spent)
     return Table(found.columns, [spent.get(slot, (slot, *nothing)) for slot in sorted(slots)])

@@ -16,7 +16,8 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Statement:
-    """One team's bill. `amounts` by (category, kind) and `previous_usd`, the same total of the period before."""
+    """One team's bill: `amounts` by (category, kind), `previous_usd` in the period before, and what is not in it yet:
+    `not_priced_events`, without a price for all they used."""
 
     org: str
     team: str
@@ -25,6 +26,7 @@ class Statement:
     previous_usd: Decimal
     top_models: Sequence[tuple[str, Decimal]]
     top_services: Sequence[tuple[str, Decimal]]
+    not_priced_events: int
 
     @property
     def categories(self) -> Sequence[str]:
@@ -57,11 +59,13 @@ def statements(store: Store, period: Period, team: str | None) -> Sequence[State
     """One for each team that is charged something in the period, or was in the one before; the dearest first."""
     now, before = (_amounts(store, each, team) for each in (period, period.previous()))
     models, services = (_top(store, period, team, name) for name in ("model", "service"))
+    not_priced = _not_priced(store, period, team)
     found = []
     for key in now.keys() | before.keys():
         amounts, earlier = now.get(key, {}), before.get(key, {})
         found.append(Statement(
             *key, period, amounts, Decimal(exact_sum(earlier.values())), models.get(key, ()), services.get(key, ()),
+            not_priced.get(key, 0),
         ))  # fmt: skip
     return sorted(found, key=lambda statement: (-statement.total_usd, statement.org, statement.team))
 
@@ -92,6 +96,15 @@ def _top(
     for org, name, what, usd in rows:
         found.setdefault((org, name), []).append((what, usd))
     return found
+
+
+def _not_priced(store: Store, period: Period, team: str | None) -> dict[tuple[str, str], int]:
+    rows = store.rows(
+        "select org, team, count() from v_cost"
+        f" where {Selection(period).sql}{_of_team(team)} and status != 'priced' group by org, team",
+        **_bound(team),
+    )
+    return {(org, name): count for org, name, count in rows}
 
 
 def _months(period: Period) -> str:

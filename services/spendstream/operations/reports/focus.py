@@ -1,6 +1,6 @@
 """The FOCUS 1.2 export: v_focus row by row, or summed to hours or days, as CSV or Parquet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from spendstream.domain.periods import Period
@@ -18,6 +18,18 @@ _SUMS = (
     "ConsumedQuantity",
     "PricingQuantity",
 )
+# What tells rows apart; every other column follows from these.
+_KEYS = (
+    "BillingAccountId",
+    "ProviderName",
+    "RegionId",
+    "SubAccountId",
+    "SkuPriceId",
+    "ListUnitPrice",
+    "ContractedUnitPrice",
+    *(f"x_{name}" for name in ("Team", "Project", "Environment", "CostCenter", "Service", "Feature", "Model")),
+    *(f"x_{name}" for name in ("Category", "Status", "OwnerSource")),
+)
 _OF_ONE_CHARGE = ("x_EventId", "x_OccurredAt")
 _TIMES = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
 _FORMATS = {"csv": "CSVWithNames", "parquet": "Parquet"}
@@ -29,19 +41,23 @@ def export(store: Store, period: Period, grain: FocusGrain, file_format: FocusFo
     Times are RFC 3339 text with a Z in CSV (FOCUS, DateTimeFormat) and timestamps in Parquet; NULL is an empty field.
     """
     where = Selection(period).sql.replace("ts ", "x_OccurredAt ")
-    rows = f"select * from v_focus where {where}" if grain == "charge" else _summed(where, grain)
+    rows = f"select * from v_focus where {where}"
+    if grain != "charge":  # every charge would have to be sorted in memory
+        columns = [str(row[0]) for row in store.rows("describe table v_focus")]
+        rows = f"{_summed(columns, where, grain)} order by ChargePeriodStart, SkuPriceId, Tags"
     if file_format == "csv":
         times = ", ".join(f"formatDateTime({name}, '%Y-%m-%dT%H:%i:%SZ') as {name}" for name in _TIMES)
         rows = f"select * replace ({times}) from ({rows})"
-    return store.stream(f"{rows} order by ChargePeriodStart, SkuPriceId, Tags", _FORMATS[file_format])
+    return store.stream(rows, _FORMATS[file_format])
 
 
-def _summed(where: str, grain: FocusGrain) -> str:
-    left_out = (*_SUMS, *_OF_ONE_CHARGE, "ChargePeriodStart", "ChargePeriodEnd")
-    sums = ", ".join(f"sum(charge.{name}) as {name}" for name in _SUMS)
+def _summed(columns: Sequence[str], where: str, grain: FocusGrain) -> str:
+    """Qualified names: an alias of the same name must not stand in for the column."""
     start = f"toStartOf{grain.title()}(charge.ChargePeriodStart)"
+    said = {name: f"sum(charge.{name})" for name in _SUMS} | {name: f"charge.{name}" for name in _KEYS}
+    said |= {"ChargePeriodStart": start, "ChargePeriodEnd": f"{start} + interval 1 {grain}"}
+    selected = [f"{said.get(name, f'any(charge.{name})')} as {name}" for name in columns if name not in _OF_ONE_CHARGE]
+    keys = ", ".join([start, *(f"charge.{name}" for name in _KEYS)])
     return (
-        f"select {sums}, {start} as ChargePeriodStart, {start} + interval 1 {grain} as ChargePeriodEnd,"
-        f" charge.* except ({', '.join(left_out)}), count() as x_Charges"
-        f" from v_focus as charge where {where} group by all"
-    )
+        f"select {', '.join(selected)}, count() as x_Charges from v_focus as charge where {where} group by {keys}"
+    )  # fmt: skip

@@ -19,6 +19,7 @@ class Usage(NamedTuple):
     tokens: int
     cost_usd: Decimal
     error_cost_usd: Decimal
+    not_priced_events: int  # without a price for all they used: their cost is not in it yet
 
     @property
     def tokens_per_request(self) -> float | None:
@@ -49,15 +50,19 @@ def altogether(store: Store, selection: Selection) -> Usage:
 def _usage(store: Store, selection: Selection, service: str) -> Sequence[Usage]:
     """Cost and counts from v_cost, people and failures from the charges."""
     grouped = "" if service == "''" else " group by name"
-    where = selection.sql
-    return [Usage(*row) for row in store.rows(
-        "select cost.name, requests, users, conversations, tokens, cost_usd, error_cost_usd from ("
+    cost = (
         f"select {service} as name, sum(requests) as requests, sum(input_tokens + output_tokens) as tokens,"
-        f" sum(cost_usd) as cost_usd from v_cost where {where}{grouped}) as cost left join ("
+        " sum(cost_usd) as cost_usd, countIf(status != 'priced') as not_priced"
+        f" from v_cost where {selection.sql}{grouped}"
+    )
+    people = (
         f"select {service} as name, uniqExactIf(user_id, user_id != '') as users,"
         " uniqExactIf(session_id, session_id != '') as conversations,"
         " sumIf(cost_usd, call_status != 'ok') as error_cost_usd"
-        f" from (select *, toDate(ts) as day from charges) where {where}{grouped}) as people using (name)"
-        " order by cost_usd desc, name",
+        f" from (select *, toDate(ts) as day from charges) where {selection.sql}{grouped}"
+    )
+    return [Usage(*row) for row in store.rows(
+        "select cost.name, requests, users, conversations, tokens, cost_usd, error_cost_usd, not_priced"
+        f" from ({cost}) as cost left join ({people}) as people using (name) order by cost_usd desc, name",
         **selection.parameters,
     )]  # fmt: skip
