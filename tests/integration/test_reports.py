@@ -70,6 +70,19 @@ def test_csv_and_parquet_hold_the_same_exact_decimals_as_json(system: Installati
     assert list(tmp_path.iterdir()) == [tmp_path / "b.parquet"]
 
 
+def test_tables_for_people_show_names_as_they_are_and_a_total(system: Installation) -> None:
+    shown = system.run("report", "breakdown", "--period", ALL, "--by", "service,team").stdout
+    assert "<b>&[/odd]" in shown
+    assert "R&D <ops>" in shown
+    assert f"{system.value('select sum(cost_usd) from v_cost'):.12f}" in shown.splitlines()[-1]
+    statement = system.run("report", "chargeback", "--period", "2026-02", "--team", "search").stdout
+    assert "Top models" in statement
+    assert "<b>&[/odd]" in statement
+    assert "Not in it yet" in statement
+    economics = system.run("report", "unit-economics", "--period", "2026-02", "--revenue-usd", "1", "--months", "1")
+    assert "of revenue: concerning" in economics.stdout
+
+
 def test_a_trend_has_a_row_for_every_day_spent_or_not(system: Installation) -> None:
     found = report(system, "trend", "--period", "2026-01")["rows"]
     assert [row["day"] for row in found] == [f"2026-01-{day:02}" for day in range(1, 32)]
@@ -109,7 +122,7 @@ def test_a_statement_is_one_accessible_page_that_loads_nothing(system: Installat
     assert page.cells_without_scope == 0
     assert page.captions == len([tag for tag in page.tags if tag == "table"])
     assert "R&D <ops>" in page.text
-    assert "<b>&odd" in page.text
+    assert "<b>&[/odd]" in page.text
     assert page.text.count("events without a price") == 5
     alone = system.run("report", "chargeback", "--period", "2026-02", "--team", "search", "--format", "html").stdout
     assert alone.count("<section") == 1

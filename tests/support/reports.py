@@ -80,7 +80,7 @@ def calls(count: int, seed: int = 3) -> list[Call]:
     made = []
     for i in range(count):
         provider, model = chance.choice(MODELS)
-        service = chance.choice(("ranker", "chat", "bot", "<b>&odd"))
+        service = chance.choice(("ranker", "chat", "bot", "<b>&[/odd]"))
         team = "" if service == "bot" else chance.choice(("search", "assistants", "", "R&D <ops>"))
         occurred = FIRST + timedelta(seconds=chance.randrange(46 * 86_400))
         made.append(Call({

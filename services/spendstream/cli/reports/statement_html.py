@@ -14,7 +14,6 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 2rem auto; max-width: 60rem;
   padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin: 0; }
-h2 { font-size: 1.1rem; margin: 1.5rem 0 .3rem; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; font-weight: 600; padding: .8rem 0 .3rem; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #767676; text-align: right; vertical-align: top;
@@ -81,7 +80,8 @@ def _amounts(statement: "Statement") -> str:
     )
     foot = "".join(f"<td>{usd(statement.of(kind=kind))}</td>" for kind in KINDS)
     return (
-        f'<div class="wide"><table><caption>By category, USD</caption>\n<thead><tr>{head}</tr></thead>\n'
+        '<div class="wide" role="region" aria-label="By category" tabindex="0">'
+        f"<table><caption>By category, USD</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{rows}</tbody>\n"
         f'<tfoot><tr><th scope="row">Total</th>{foot}<td>{usd(statement.total_usd)}</td></tr></tfoot></table></div>'
     )
