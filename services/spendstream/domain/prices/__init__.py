@@ -9,9 +9,11 @@ from spendstream.domain.prices.book import (
     PriceBook,
     Rated,
 )
+from spendstream.domain.prices.cards import RateCard, rate_card
 from spendstream.domain.prices.catalogue import Catalogue, Conflict, Resolved
 from spendstream.domain.prices.change import check_change
 from spendstream.domain.prices.combinations import Coded
+from spendstream.domain.prices.currency import FxRate, FxRates, parse_fx_rate
 from spendstream.domain.prices.documents import DocumentError, ParsedPrice, parse_price
 from spendstream.domain.prices.model import (
     ALWAYS,
@@ -41,15 +43,20 @@ __all__ = [
     "Conflict",
     "ContextTier",
     "DocumentError",
+    "FxRate",
+    "FxRates",
     "GpuPrice",
     "ModelPrice",
     "ParsedPrice",
     "PriceBook",
     "PriceRevision",
+    "RateCard",
     "Rated",
     "Rates",
     "Resolved",
     "ServiceTier",
     "check_change",
+    "parse_fx_rate",
     "parse_price",
+    "rate_card",
 ]
