@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from spendstream.control.checks import check_against, check_spec, identity
 from spendstream.control.files import Problem, Source
 from spendstream.runtime import clock, heartbeats
-from spendstream.runtime.control import ControlLog, Document, digest_of, document_key, spec_json
+from spendstream.runtime.control import ORG_MARK, ControlLog, Document, digest_of, document_key, spec_json
 from spendstream.runtime.kafka.publisher import Publisher
 from spendstream.runtime.kafka.reader import read_all
 from spendstream.runtime.settings import Settings
@@ -76,6 +76,24 @@ def plan_changes(sources: Sequence[Source], log: ControlLog) -> list[Change]:
     return [
         _change(source, newest.get((source.org, identity(source.kind, source.name, source.spec)))) for source in sources
     ]
+
+
+def keys_of(name: str, org: str, log: ControlLog) -> list[str]:
+    """Topic keys of everything called `kind/name`: all of a price's revisions, also what cannot be read any more."""
+    readable = [
+        document.key
+        for document in log.documents()
+        if document.org == org and f"{document.kind}/{document.name}" == name
+    ]
+    return readable + [key for key in sorted(log.unreadable) if key not in readable and _means(key, name, org)]
+
+
+def _means(key: str, name: str, org: str) -> bool:
+    """Whether a key may belong to `kind/name`; a price's key ends with its start and its revision."""
+    identity, _, owner = key.partition(ORG_MARK)
+    if identity.startswith("Price/"):
+        identity = identity.rsplit("/", 2)[0]
+    return identity == name and (owner or "default") == org
 
 
 def _change(source: Source, before: Document | None) -> Change:
