@@ -1,5 +1,6 @@
 """YAML to documents, with numbers as decimals and the line of every field."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from spendstream.control.nodes import ExactLoader, faults
+from spendstream.control.nodes import CORE, ExactLoader, faults
+
+LONGEST_NAME = 200
+UNUSABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, line and paragraph separators
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,10 @@ def _source(file: str, node: yaml.Node) -> Source | list[Problem]:
         for key in ("kind", "name")
         if not isinstance(value.get(key), str)
     ]
+    problems += _unusable_names(file, node)
     if not isinstance(value.get("spec"), Mapping):
         problems.append(Problem(file, line, "spec", "is missing or not a mapping"))
-    if "org" in value and (not isinstance(value["org"], str) or not value["org"]):
+    if "org" in value and not isinstance(value["org"], str):
         problems.append(Problem(file, line, "org", "must be text"))
     unknown = set(value) - {"kind", "name", "spec", "org"}
     problems += [Problem(file, line, str(key), "is not a field of a document") for key in sorted(map(str, unknown))]
@@ -102,6 +107,20 @@ def _source(file: str, node: yaml.Node) -> Source | list[Problem]:
     spec_node = next(child for key, child in node.value if key.value == "spec")
     lines = dict(_lines(spec_node, ""))
     return Source(file, line, value.get("org", "default"), value["kind"], value["name"], value["spec"], lines)
+
+
+def _unusable_names(file: str, node: yaml.MappingNode) -> Iterator[Problem]:
+    """Names are keys on the topic, labels of alerts and columns of tables."""
+    for key, child in node.value:
+        if key.value not in ("name", "org") or child.tag != f"{CORE}str":
+            continue
+        line, name = child.start_mark.line + 1, str(child.value)
+        if not name.strip():
+            yield Problem(file, line, key.value, "must not be empty")
+        if len(name) > LONGEST_NAME:
+            yield Problem(file, line, key.value, f"has {len(name)} characters: at most {LONGEST_NAME}")
+        if any(unicodedata.category(letter) in UNUSABLE for letter in name):
+            yield Problem(file, line, key.value, f"{name[:LONGEST_NAME]!r} holds a control character or a line break")
 
 
 def _lines(node: yaml.Node, path: str) -> Iterator[tuple[str, int]]:

@@ -27,9 +27,8 @@ class ExactLoader(yaml.SafeLoader):
         self._depth += 1
         try:
             if self._depth > DEEPEST:
-                raise yaml.MarkedYAMLError(
-                    problem=f"is nested more than {DEEPEST} deep", problem_mark=self.peek_event().start_mark
-                )
+                mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+                raise yaml.MarkedYAMLError(problem=f"is nested more than {DEEPEST} deep", problem_mark=mark)
             return super().compose_node(parent, index)
         finally:
             self._depth -= 1

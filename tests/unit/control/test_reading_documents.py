@@ -188,6 +188,32 @@ def test_whatever_a_document_holds_reading_it_answers_and_never_raises(spec: dic
     assert bool(sources) != bool(places(problems))
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ('"cap\\x1facme"', "control character"),
+        ('"a\\nb"', "control character"),
+        ('"a\\u2028b"', "line break"),
+        ('"\\ud800"', "surrogate"),
+        ('""', "empty"),
+        ('"  "', "empty"),
+        ("x" * 201, "201"),
+    ],
+)
+@pytest.mark.parametrize("field", ["name", "org"])
+def test_a_name_that_cannot_be_a_key_is_refused_with_its_line(read: Read, field: str, name: str, says: str) -> None:
+    given = {"name": "a", "org": "acme", field: name}
+    sources, problems = read(f"kind: Budget\norg: {given['org']}\nname: {given['name']}\nspec: {{}}\n")
+    assert sources == [] and places(problems) == [3 if field == "name" else 2]
+    assert says in str(problems[0])
+
+
+@pytest.mark.parametrize("name", ["Größe/日本", "a b", "x" * 200, "openai/gpt-5.4"])
+def test_names_in_any_script_are_fine(read: Read, name: str) -> None:
+    (source,), problems = read(f"kind: Budget\nname: {name}\nspec: {{}}\n")
+    assert source.name == name and problems == []
+
+
 def test_a_document_that_contains_itself_is_refused(read: Read) -> None:
     sources, problems = read("kind: Budget\nname: a\nspec: &loop\n  again: *loop\n")
     assert sources == [] and places(problems)
