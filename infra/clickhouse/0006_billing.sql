@@ -35,7 +35,7 @@ create table if not exists {database}.billing_items (
   list_cost Decimal(38, 12) comment 'USD at public prices',
   contracted_cost Decimal(38, 12) comment 'USD at negotiated prices, before commitments',
   billing_currency LowCardinality(String),
-  fx_rate Decimal(38, 12) comment 'USD for one unit of billing_currency',
+  fx_rate Decimal(38, 18) comment 'USD for one unit of billing_currency',
   fx_date LowCardinality(String) comment 'day of the rate, empty for USD',
   original_billed_cost Nullable(Decimal(76, 30)) comment 'exactly as on the bill, in billing_currency',
   original_effective_cost Nullable(Decimal(76, 30)),

@@ -82,12 +82,18 @@ def test_good_rows_are_kept_and_poison_is_filed(billed: Installation, tmp_path: 
     done = billed.run("import", "billing", str(path), "--org", "acme", check=False)
     assert done.returncode == 1
     assert f"{path}:3: BilledCost: 'x' is not a number" in done.stderr
-    assert f"{path}:5: BillingCurrency: there is no exchange rate for EUR" in done.stderr
+    assert f"{path}:5: BillingCurrency: no exchange rate for EUR" in done.stderr
     assert "2 bad rows" in done.stderr
-    path.write_text(bill([rows[0], line("0.30", ServiceName="bad"), rows[2]]))
+    rate = tmp_path / "rate.yaml"
+    spec = "{currency: EUR, date: 2026-11-01, usd_per_unit: 1.1}"
+    rate.write_text(f"kind: FxRate\nname: eur\norg: acme\nspec: {spec}\n")
+    billed.run("apply", "-f", str(rate))
+    [after] = imported(billed, str(path), "--org", "acme", code=1)
+    assert (after["new"], after["unchanged"], after["bad_rows"]) == (1, 2, 1)
+    path.write_text(bill([rows[0], line("0.30", ServiceName="bad"), *rows[2:]]))
     [after] = imported(billed, str(path), "--org", "acme")
-    assert (after["new"], after["unchanged"]) == (1, 2)
-    assert sum(costs[0] for costs in by_month(billed, "acme").values()) == Decimal("3.60")
+    assert (after["new"], after["unchanged"]) == (1, 3)
+    assert sum(costs[0] for costs in by_month(billed, "acme").values()) == Decimal("6.90")
 
     item = {
         "provider_name": "X",

@@ -16,6 +16,7 @@ from spendstream.runtime.projection.tables import (
     CONTROL,
     DEAD_LETTERS,
     OWNER_COSTS,
+    PRICES,
     alerts,
 )
 from spendstream.runtime.service import Context
@@ -34,6 +35,7 @@ def build(context: Context) -> Sequence[faust.App | Service]:
         DEAD_LETTERS,
         BILLING_DEAD_LETTERS,
         CONTROL,
+        PRICES,
         alerts("alerts", "pipeline"),
     ]
     projector = Projector(context.clickhouse, tables)

@@ -72,9 +72,6 @@ def rate(records: Sequence[Record], book: Book) -> RatedBatch:
     offsets = np.array([record.offset for record in records], dtype=np.int64)
     clock = (occurred > appended[columns.record] * 1_000 + FUTURE_US) | (occurred < 0)
     nameless = (usage["event_id"] == "").to_numpy()
-    valid = ~(rated.rejected | clock | nameless)
-    reasons = ["clock" if clock[i] else "missing_event_id" if nameless[i] else REJECT_REASONS[rated.reject_reason[i]]
-               for i in np.flatnonzero(~valid).tolist()]  # fmt: skip
     identity = usage.select("org", "event_id").hash_rows(seed=1).to_numpy()
     content = usage.drop(NOT_CONTENT).hash_rows(seed=2).to_numpy()
     events = usage.with_columns(
@@ -90,6 +87,16 @@ def rate(records: Sequence[Record], book: Book) -> RatedBatch:
         pl.Series("item", columns.item),
         *(pl.Series(f"{bucket}_tokens", normalised.buckets[bucket]) for bucket in BUCKETS),
     )
+    untagged = book.owners.quarantined(events)
+    refused = clock | nameless | rated.rejected
+    valid = ~refused if untagged is None else ~(refused | untagged)
+    reasons = [
+        "clock" if clock[i]
+        else "missing_event_id" if nameless[i]
+        else REJECT_REASONS[rated.reject_reason[i]] if rated.rejected[i]
+        else "missing_tag"
+        for i in np.flatnonzero(~valid).tolist()
+    ]  # fmt: skip
     return RatedBatch(records, columns, events, valid, reasons, identity, (content >> np.uint64(32)).astype(np.uint32))
 
 
@@ -157,6 +164,7 @@ DETAILS = {
     "token_limit": "a count is beyond what a call can have",
     "amount_overflow": "the amount does not fit 64-bit pico-dollars",
     "missing_event_id": "event_id is empty",
+    "missing_tag": "a tag its policy requires is missing or not in the owner registry",
 }
 
 

@@ -35,14 +35,15 @@ COLUMNS = {
     " commitment_discount_status team project environment cost_center provider model spend_category fx_date content"
     " incarnation",
     "usd": "billed_cost effective_cost list_cost contracted_cost consumed_quantity pricing_quantity"
-    " pricing_currency_effective_cost billed_tokens billed_requests fx_rate",
+    " pricing_currency_effective_cost billed_tokens billed_requests",
+    "rate": "fx_rate",
     "int": "source_row version offset",
     "map": "tags columns",
     "seconds": "billing_period_start billing_period_end charge_period_start charge_period_end",
     "exact": "original_billed_cost original_effective_cost original_list_cost original_contracted_cost",
     "small": "cost_decimals",
 }
-TYPES = {**KINDS, "seconds": SECONDS, "exact": EXACT, "small": pa.uint8()}
+TYPES = {**KINDS, "seconds": SECONDS, "exact": EXACT, "rate": pa.decimal128(38, 18), "small": pa.uint8()}
 SCHEMA = pa.schema([pa.field(name, TYPES[kind]) for kind, names in COLUMNS.items() for name in names.split()])
 
 

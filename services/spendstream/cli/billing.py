@@ -34,7 +34,8 @@ def billing(
     """Import bills (FOCUS 1.0 to 1.4); returns when v_bill has their lines (at most --timeout seconds later).
 
     A file that was imported before changes nothing. A line that comes again with other content (same provider, billing
-    period and line) replaces the earlier one; v_bill_history keeps both. Bad rows are listed and left out, and make
+    period and line) replaces the earlier one; v_bill_history keeps both. Other currencies than dollars are converted
+    with the FxRate document in force when the charge began. Bad rows are listed and left out, and make
     the exit code 1.
 
     Example: spendstream import billing aws-2026-11.parquet openai-2026-11.csv
@@ -77,14 +78,17 @@ async def _import(
 ) -> "list[ImportedBill]":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
+    from spendstream.control.publish import load_control  # noqa: PLC0415
     from spendstream.operations.billing_import import BillingImport, NotQueryableError  # noqa: PLC0415
     from spendstream.operations.store import Store  # noqa: PLC0415
     from spendstream.operations.usage_import import Reports, deadline_in  # noqa: PLC0415
+    from spendstream.rating import exchange_rates  # noqa: PLC0415
     from spendstream.runtime.kafka.publisher import Publisher  # noqa: PLC0415
     from spendstream.runtime.settings import Settings  # noqa: PLC0415
 
     settings = Settings.load()
     store, publisher = Store(settings), Publisher(settings)
+    orgs = {bill.org for bill in bills}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, disable=no_progress or not errors.is_terminal) as bar:
         task = bar.add_task("importing", total=sum(bill.file.row_count for bill in bills))
@@ -94,7 +98,9 @@ async def _import(
         )
         try:
             await publisher.start()
-            imports = BillingImport(settings, store, publisher, {}, deadline_in(timeout), reports)
+            control = await load_control(settings)
+            rates = {org: exchange_rates(d for d in control.documents("FxRate") if d.org == org) for org in orgs}
+            imports = BillingImport(settings, store, publisher, rates, deadline_in(timeout), reports)
             return await imports.send(bills, together, wait=not no_wait)
         except NotQueryableError as error:
             hint = "What was sent is safe: give the same command again to go on (--timeout waits longer)."

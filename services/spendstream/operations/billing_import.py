@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from spendstream.domain.billing.currency import Rates
 from spendstream.domain.billing.focus import FocusReader, HeaderError, Origin
 from spendstream.domain.billing.identity import Occurrences
 from spendstream.domain.billing.ledger_row import content
+from spendstream.domain.prices.currency import FxRates
 from spendstream.operations import import_ledger
 from spendstream.operations.arrival import NotQueryableError, until_nothing_is_missing
 from spendstream.operations.billing_files import BillFile, UnreadableBillError
@@ -89,7 +89,7 @@ def check(bills: Sequence[Bill], together: bool) -> None:
     seen: dict[tuple[Any, ...], str] = {}
     for bill in bills:
         try:
-            reader = _reader(bill, Rates(), 0, Occurrences())
+            reader = _reader(bill, FxRates(), 0, Occurrences())
         except HeaderError as error:
             raise UnreadableBillError(f"{bill.file.path}: {error}") from error
         if together or len(bills) == 1:
@@ -114,7 +114,7 @@ class BillingImport:
         settings: Settings,
         store: Store,
         publisher: Publisher,
-        rates: Mapping[str, Rates],
+        rates: Mapping[str, FxRates],
         deadline: float,
         reports: Reports,
     ) -> None:
@@ -144,7 +144,7 @@ class BillingImport:
     async def _one(self, imported: ImportedBill, occurrences: Occurrences, wait: bool) -> None:
         comparable = imported.was_done or await self._comparable(wait)
         version = await asyncio.to_thread(_next_version, self._store)
-        rates = self._rates.get(imported.bill.org, Rates())
+        rates = self._rates.get(imported.bill.org, FxRates())
         reader = _reader(imported.bill, rates, version, occurrences)
         imported.warnings = reader.warnings
         if not imported.was_done:
@@ -202,7 +202,7 @@ class BillingImport:
         await asyncio.to_thread(import_ledger.write, self._store, imported.entry(state), KIND)
 
 
-def _reader(bill: Bill, rates: Rates, version: int, occurrences: Occurrences) -> FocusReader:
+def _reader(bill: Bill, rates: FxRates, version: int, occurrences: Occurrences) -> FocusReader:
     origin = Origin(bill.org, bill.file.digest, version, bill.provider, rates)
     return FocusReader(bill.file.header, origin, occurrences)
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spendstream.domain.billing.currency import Rate, Rates
 from spendstream.domain.billing.focus import FocusReader, HeaderError, Origin, Problem
 from spendstream.domain.billing.identity import Occurrences
 from spendstream.domain.billing.ledger_row import UnusableError, content, ledger_row
+from spendstream.domain.prices.currency import FxRate, FxRates
 from spendstream.schemas import decode, encode
 from tests.support.bills import COSTS, SAMPLE, SPEC, line, sums
 
@@ -143,7 +143,9 @@ def test_a_file_that_is_no_bill_is_refused(header: list[str]) -> None:
 
 
 def test_another_currency_is_converted_at_the_rate_of_its_day() -> None:
-    rates = Rates.of([Rate("EUR", date(2026, 11, 1), Decimal("1.1")), Rate("EUR", date(2026, 11, 3), Decimal("1.2"))])
+    rates = FxRates(
+        [FxRate("EUR", date(2026, 11, 1), Decimal("1.1")), FxRate("EUR", date(2026, 11, 3), Decimal("1.2"))]
+    )
     origin = Origin("default", "0" * 64, 1, rates=rates)
     row = ledger_row(read(line("0.123456789012345", BillingCurrency="EUR"), origin), 0)
     assert row["billed_cost"] == Decimal("0.135802467914")  # 0.1358024679135795

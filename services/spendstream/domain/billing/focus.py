@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from spendstream.domain.billing import cells
-from spendstream.domain.billing.currency import Rates
 from spendstream.domain.billing.identity import Occurrences
 from spendstream.domain.money import PICO_PER_USD
+from spendstream.domain.prices.currency import USD, FxRates
 
 UNKNOWN_PROVIDER = "unknown"
 LARGEST_PICO = 2**63 - 1
@@ -78,7 +78,7 @@ class Origin:
     digest: str
     imported_at: int
     provider: str | None = None
-    rates: Rates = field(default_factory=Rates)
+    rates: FxRates = field(default_factory=FxRates)
 
 
 class FocusReader:
@@ -131,7 +131,7 @@ class FocusReader:
         item: dict[str, Any] = {
             "org": self._origin.org,
             "provider_name": self._provider(found),
-            "billing_currency": found.get("billingcurrency", "USD").upper(),
+            "billing_currency": found.get("billingcurrency", USD).upper(),
             "charge_category": known.get(category.lower(), ""),
             "tags": _try(wrong, "Tags", cells.tags, found["tags"], {}) if "tags" in found else {},
             "columns": self._others(found),
@@ -185,13 +185,16 @@ class FocusReader:
     def _rate(self, item: Mapping[str, Any], wrong: list[Problem]) -> dict[str, str | None]:
         """The rate of the day the charge began; nothing for dollars."""
         currency = item["billing_currency"]
-        if currency == "USD":
+        if currency == USD:
             return {"fx_rate": None, "fx_date": None}
         rate = self._origin.rates.at(currency, item["charge_period_start"])
         if rate is None:
-            wrong.append(Problem("BillingCurrency", f"there is no exchange rate for {currency} on that day"))
+            hint = "apply an FxRate, then import the file again"
+            wrong.append(
+                Problem("BillingCurrency", f"no exchange rate for {currency} on the day of the charge: {hint}")
+            )
             return {}
-        return {"fx_rate": cells.plain(rate.usd), "fx_date": rate.day.isoformat()}
+        return {"fx_rate": cells.plain(rate.usd_per_unit), "fx_date": rate.day.isoformat()}
 
 
 def pico(text: str) -> int:

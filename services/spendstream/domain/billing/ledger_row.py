@@ -8,6 +8,7 @@ from typing import Any
 from spendstream.domain.billing import cells
 from spendstream.domain.billing.focus import CATEGORIES, COSTS
 from spendstream.domain.billing.meaning import metered, model_of, owner_tags, provider_id, spend_category
+from spendstream.domain.prices.currency import USD
 
 Item = Mapping[str, Any]
 TIMES = ("billing_period_start", "billing_period_end", "charge_period_start", "charge_period_end")
@@ -84,10 +85,10 @@ def _checked_time(item: Item, name: str) -> int:
 def _costs(item: Item) -> dict[str, Any]:
     """Each cost in dollars (half-even to a pico-dollar) and as the bill has it; the decimals it is written with."""
     rate, currency = item["fx_rate"], item["billing_currency"]
-    if currency != "USD" and rate is None:
+    if currency != USD and rate is None:
         raise UnusableError("currency", f"an amount in {currency} needs fx_rate, the dollars one unit is worth")
-    exact_rate = Decimal(1) if currency == "USD" else _decimal("fx_rate", rate)
-    row: dict[str, Any] = {"fx_rate": exact_rate, "fx_date": item["fx_date"] or ""}
+    exact_rate = Decimal(1) if currency == USD else _decimal("fx_rate", rate)
+    row: dict[str, Any] = {"fx_rate": cells.quantised(exact_rate, 18), "fx_date": item["fx_date"] or ""}
     scale = 0
     for name in COSTS:
         text = item[name]
