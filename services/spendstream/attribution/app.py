@@ -8,6 +8,7 @@ from mode import Service
 from spendstream.attribution.billing import BillProcessor
 from spendstream.attribution.ledger import Ledger, RecentRanges
 from spendstream.attribution.processor import AttributionProcessor
+from spendstream.attribution.reconciliation import ReconciliationWatch
 from spendstream.runtime.kafka.consume import build_app
 from spendstream.runtime.projection import ColumnProjection, Projection, Projector
 from spendstream.runtime.projection.tables import (
@@ -36,7 +37,7 @@ def build(context: Context) -> Sequence[faust.App | Service]:
         BILLING_DEAD_LETTERS,
         CONTROL,
         PRICES,
-        alerts("alerts", "pipeline"),
+        alerts("alerts", "pipeline", "governance"),
     ]
     projector = Projector(context.clickhouse, tables)
     bills = BillProcessor(context)
@@ -45,4 +46,5 @@ def build(context: Context) -> Sequence[faust.App | Service]:
         ledger,
         projector.app(context.settings, f"{context.service}-ledger"),
         bills.app(f"{context.service}-billing"),
+        ReconciliationWatch(context, lambda: bills.reads),
     ]

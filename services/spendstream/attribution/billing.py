@@ -54,12 +54,15 @@ class BillProcessor:
         self._context = context
         self._letters = DeadLetters(context.publisher, context.service, TOPIC)
         self._incarnation = ""
+        #: True while this worker reads the topic (it has one partition).
+        self.reads = False
 
     def app(self, group: str) -> faust.App:
         """Faust app that reads the topic."""
         return build_app(self._context.settings, group, [TOPIC], self, RunOptions(linger_ms=LINGER_MS))
 
     async def assigned(self, partitions: set[TP]) -> Mapping[TP, int]:
+        self.reads = bool(partitions)
         try:
             async with partition_reader(self._context.settings, TOPIC, 0, 0) as consumer:
                 # A broker without topic ids starts empty: offsets alone must do there.
@@ -69,7 +72,7 @@ class BillProcessor:
         return {}
 
     async def revoked(self) -> None:
-        pass
+        self.reads = False
 
     async def process(self, run: Run) -> None:
         table, rejections = await asyncio.to_thread(rows_of, run, self._incarnation)
