@@ -8,7 +8,7 @@ are sent.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -243,15 +243,23 @@ def _next_version(store: Store) -> int:
     return max(clock.now_us(), int(newest) + 1)
 
 
-def _contents(store: Store, org: str, items: Iterable[Item]) -> dict[Key, str]:
+def _contents(store: Store, org: str, items: Sequence[Item]) -> dict[Key, str]:
     """What the newest version of each of these lines says, as a digest."""
+    starts = sorted({item["billing_period_start"] // 1_000_000 for item in items})
     rows = store.rows(
         "select provider_name, billing_period_start, line_id, argMax(content, version) from billing_items"
-        " where org = %(org)s and line_id in %(lines)s group by provider_name, billing_period_start, line_id",
+        " where org = %(org)s and provider_name in %(providers)s and line_id in %(lines)s"
+        f" and billing_period_start in ({', '.join(_moment(start) for start in starts)})"
+        " group by provider_name, billing_period_start, line_id",
         org=org,
+        providers=sorted({item["provider_name"] for item in items}),
         lines=[item["line_id"] for item in items],
     )
     return {(provider, start, line): str(digest) for provider, start, line, digest in rows}
+
+
+def _moment(seconds: int) -> str:
+    return f"toDateTime({seconds}, 'UTC')"
 
 
 def _missing(store: Store, item: Item) -> bool:

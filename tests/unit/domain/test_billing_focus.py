@@ -68,7 +68,15 @@ def test_a_line_keeps_its_identity_when_its_amounts_are_corrected() -> None:
     first, corrected = read(line("1.00")), read(line("0.75", ConsumedQuantity="750", Tags='{"team": "a"}'))
     assert first["line_id"] == corrected["line_id"]
     assert content(first) != content(corrected)
+    assert content(read(line("1.50"))) == content(read(line("1.5000", ConsumedQuantity="1000.0")))
+    assert content(read(line(ListUnitPrice="0.0000100"))) == content(read(line(ListUnitPrice="1e-05")))
+    assert content(read(line(InvoiceId="100"))) != content(read(line(InvoiceId="1")))
     assert content(first) == content({**first, "source_file": "other", "source_row": 9, "imported_at": 1})
+
+
+def test_a_line_is_the_same_however_an_export_spells_its_times() -> None:
+    spelled = {"ChargePeriodStart": "2026-11-02 00:00:00", "ChargePeriodEnd": "2026-11-03"}
+    assert read(line(**spelled))["line_id"] == read(line())["line_id"]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def _row(cell: dict[str, Any], several: bool) -> tuple[Any, ...]:
 
 def _total(total: dict[str, Any], several: bool) -> tuple[Any, ...]:
     invoice, variance = total["invoice_usd"], total["variance_usd"]
-    share = f"{variance / invoice:+.1%}" if invoice else ""
+    share = f"{variance / abs(invoice):+.1%}" if invoice else ""
     return (
         _name(total, several), cents(total["estimate_usd"]), cents(invoice), cents(variance), share, _reasons(total),
     )  # fmt: skip

@@ -150,7 +150,9 @@ class FocusReader:
         if not wrong:
             item |= self._rate(item, wrong)
             scope = (item["org"], item["provider_name"], str(item["billing_period_start"]))
-            item["line_id"] = self._occurrences.line_id(scope, found)
+            # As moments: a CSV and a Parquet export of one bill spell their times differently.
+            period = {f"chargeperiod{end}": str(item[f"charge_period_{end}"]) for end in ("start", "end")}
+            item["line_id"] = self._occurrences.line_id(scope, {**found, **period})
         return item
 
     def _provider(self, found: Mapping[str, str]) -> str:

@@ -1,12 +1,13 @@
 """A `BillingItem` as a row of `billing_items`: checked, in dollars, and with what it means for us."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from spendstream.domain.billing import cells
-from spendstream.domain.billing.focus import CATEGORIES, COSTS
+from spendstream.domain.billing.focus import CATEGORIES, COSTS, QUANTITIES
 from spendstream.domain.billing.meaning import metered, model_of, owner_tags, provider_id, spend_category
 from spendstream.domain.prices.currency import USD
 
@@ -19,6 +20,8 @@ SAME = (
 )  # fmt: skip
 #: Where a line came from is no part of what it says.
 NOT_CONTENT = frozenset(("source_file", "source_row", "imported_at"))
+_FRACTION = re.compile(r"-?\d{1,30}(\.\d{1,60}|(\.\d{1,60})?[eE][+-]?\d{1,2})")
+NUMBERS = frozenset((*COSTS, *QUANTITIES, "fx_rate"))
 
 
 class UnusableError(ValueError):
@@ -70,9 +73,25 @@ def ledger_row(item: Item, appended_at: int) -> dict[str, Any]:
 def content(item: Item) -> str:
     """What a line says, 32 hexadecimal digits: equal content imported again is no new version. Times in
     microseconds."""
-    said = sorted((name, sorted(value.items()) if isinstance(value, Mapping) else value)
-                  for name, value in item.items() if name not in NOT_CONTENT)  # fmt: skip
+    said = sorted((name, _said(name, value)) for name, value in item.items() if name not in NOT_CONTENT)
     return hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest()
+
+
+def _said(name: str, value: Any) -> Any:
+    """1.50, 1.5 and 15E-1 say the same; the order of tags says nothing."""
+    if name == "columns":
+        return sorted((key, _number(text)) for key, text in value.items())
+    if isinstance(value, Mapping):
+        return sorted(value.items())
+    return _number(value) if name in NUMBERS and value is not None else value
+
+
+def _number(text: str) -> str:
+    """Text that is a number in its shortest form, other text as it is."""
+    if not _FRACTION.fullmatch(text):
+        return text
+    plain = cells.plain(Decimal(text))
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 def _checked_time(item: Item, name: str) -> int:
