@@ -2,14 +2,12 @@
 
 import typer
 
-from spendstream.cli.reports import reconciliation
+from spendstream.cli.reports import chargeback, focus, reconciliation, spend, unit_economics
 
 report_app = typer.Typer(help="What a period cost, for people and for files.", no_args_is_help=True)
-
-
-@report_app.callback()
-def reports() -> None:
-    """What a period cost, for people and for files."""
-
-
+report_app.command("breakdown")(spend.breakdown)
+report_app.command("trend")(spend.trend)
+report_app.command("chargeback")(chargeback.chargeback)
+report_app.command("unit-economics")(unit_economics.unit_economics)
+report_app.command("focus")(focus.focus)
 report_app.command("reconciliation")(reconciliation.reconciliation)

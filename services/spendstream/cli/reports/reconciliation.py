@@ -1,6 +1,6 @@
 """`spendstream report reconciliation`: invoices against what the stream says they should be."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, Any
 
 import typer
@@ -9,12 +9,11 @@ from spendstream.cli.budgets import cents
 from spendstream.cli.failures import USAGE, CommandError, errors
 from spendstream.cli.output import print_json, print_table
 from spendstream.cli.reaching import JsonOption, reaching
+from spendstream.cli.reports.options import PeriodOption, period_option
 
 
 def reconciliation(
-    period: Annotated[
-        str, typer.Option("--period", help="2026-11, 2026-Q4, 2026-11-03, 2026-11-01..2026-11-15, last-month; UTC.")
-    ],
+    period: PeriodOption,
     provider: Annotated[str | None, typer.Option("--provider", help="Only this one, as usage names it.")] = None,
     org: Annotated[str | None, typer.Option("--org", help="Only this organisation.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="In the table: days that agree, too.")] = False,
@@ -52,12 +51,7 @@ def reconciliation(
 
 def _days(period: str) -> tuple[date, date]:
     """First day and the day behind the last."""
-    from spendstream.domain.periods import parse_period  # noqa: PLC0415
-
-    try:
-        found = parse_period(period, datetime.now(UTC))
-    except ValueError as error:
-        raise CommandError(f"--period: {error}", USAGE) from error
+    found = period_option(period)
     if (found.start.hour, found.start.minute, found.end.hour, found.end.minute) != (0, 0, 0, 0):
         raise CommandError(f"--period: {period!r} is not made of whole days, as bills are", USAGE)
     return found.start.date(), found.end.date()
