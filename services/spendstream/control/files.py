@@ -56,40 +56,72 @@ class Source:
 
 def read_file(path: Path) -> tuple[list[Source], list[Problem]]:
     """Every document of a file, and what could not be read of it."""
+    nodes, problems = _nodes(path)
+    sources: list[Source] = []
+    for node in nodes:
+        found = _source(str(path), node)
+        if isinstance(found, Source):
+            sources.append(found)
+        else:
+            problems += found
+    return sources, problems
+
+
+def read_mapping(path: Path) -> tuple[Mapping[str, Any], Mapping[str, int]] | list[Problem]:
+    """The one mapping of a YAML or JSON file, numbers as decimals, and the line of every field; or what is wrong."""
+    name = str(path)
+    nodes, problems = _nodes(path)
+    if problems:
+        return problems
+    if len(nodes) != 1 or not isinstance(nodes[0], yaml.MappingNode):
+        return [Problem(name, 1, "", "must be one mapping")]
+    value = _value(name, nodes[0])
+    return value if isinstance(value, list) else (value, dict(_lines(nodes[0], "")))
+
+
+def _nodes(path: Path) -> tuple[list[yaml.Node], list[Problem]]:
+    """The documents of a YAML file as they are written, up to where it is no YAML; empty ones are left out."""
     name = str(path)
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         return [], [Problem(name, 1, "", f"cannot be read: {error}")]
-    sources: list[Source] = []
-    problems: list[Problem] = []
+    nodes: list[yaml.Node] = []
     try:
         for node in yaml.compose_all(text, Loader=ExactLoader):
-            if node is None or node.tag == "tag:yaml.org,2002:null":
-                continue
-            found = _source(name, node)
-            if isinstance(found, Source):
-                sources.append(found)
-            else:
-                problems += found
+            if node is not None and node.tag != "tag:yaml.org,2002:null":
+                nodes.append(node)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        problems.append(Problem(name, line, "", f"not YAML: the character {chr(error.character)!a} is not allowed"))
+        return nodes, [Problem(name, line, "", f"not YAML: the character {chr(error.character)!a} is not allowed")]
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problems.append(
-            Problem(name, mark.line + 1 if mark else 1, "", f"not YAML: {getattr(error, 'problem', error)}")
-        )
-    return sources, problems
+        return nodes, [_not_yaml(name, error)]
+    return nodes, []
+
+
+def _not_yaml(file: str, error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    return Problem(file, mark.line + 1 if mark else 1, "", f"not YAML: {getattr(error, 'problem', error)}")
+
+
+def _value(file: str, node: yaml.MappingNode) -> Mapping[str, Any] | list[Problem]:
+    """What a mapping says, or everything in it that no document may hold."""
+    if found := [Problem(file, at, path, message) for at, path, message in faults(node)]:
+        return found
+    try:
+        value: Mapping[str, Any] = ExactLoader("").construct_document(node)
+        return value
+    except yaml.YAMLError as error:
+        return [_not_yaml(file, error)]
 
 
 def _source(file: str, node: yaml.Node) -> Source | list[Problem]:
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
         return [Problem(file, line, "", "a document must be a mapping with kind, name and spec")]
-    if found := [Problem(file, at, path, message) for at, path, message in faults(node)]:
-        return found
-    value = ExactLoader("").construct_document(node)
+    value = _value(file, node)
+    if isinstance(value, list):
+        return value
     problems = [
         Problem(file, line, key, "is missing or not text")
         for key in ("kind", "name")
@@ -133,24 +165,3 @@ def _lines(node: yaml.Node, path: str) -> Iterator[tuple[str, int]]:
         for i, child in enumerate(node.value):
             yield f"{path}[{i}]", child.start_mark.line + 1
             yield from _lines(child, f"{path}[{i}]")
-
-
-def read_mapping(path: Path) -> tuple[Mapping[str, Any], Mapping[str, int]] | list[Problem]:
-    """The one mapping of a YAML or JSON file, numbers as decimals, and the line of every field; or what is wrong."""
-    name = str(path)
-    try:
-        node = yaml.compose(path.read_text(), Loader=_ExactLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        return [Problem(name, 1, "", f"cannot be read: {error}")]
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        return [Problem(name, mark.line + 1 if mark else 1, "", f"not YAML: {getattr(error, 'problem', error)}")]
-    if not isinstance(node, yaml.MappingNode):
-        return [Problem(name, 1, "", "must be one mapping")]
-    try:
-        twice = list(_given_twice(node))
-    except RecursionError:
-        return [Problem(name, 1, "", "contains itself")]
-    if twice:
-        return [Problem(name, at, key, "is given twice") for key, at in twice]
-    return _ExactLoader("").construct_document(node), dict(_lines(node, ""))
