@@ -1,6 +1,9 @@
 """Bills from file to view: exact, once, corrected in place, and honest about what could not be taken."""
 
 import json
+import os
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -68,6 +71,22 @@ def test_bills_are_exact_imported_once_and_corrected_by_the_newest(billed: Insta
 
     imported(billed, str(SAMPLE))
     assert by_month(billed) == sums(corrected), "a file that was imported before replaces nothing"
+
+
+def test_an_import_killed_half_way_is_given_again_and_the_bill_is_whole(billed: Installation, tmp_path: Path) -> None:
+    path, count = tmp_path / "large.csv", 30_000
+    path.write_text(bill([line("0.01", ChargeDescription=f"call {i}") for i in range(count)]))
+    command = [sys.executable, "-m", "spendstream", "import", "billing", str(path)]
+    with subprocess.Popen(command, env={**os.environ, **billed.environment}) as first:
+        billed.until("select count() from spendstream.billing_items", lambda there: there > 0)
+        first.kill()
+    [report] = imported(billed, str(path))
+    assert report["already_imported_at"] is None
+    assert 0 < report["unchanged"] < count, "the import was not killed half way"
+    assert report["new"] + report["unchanged"] == count
+    totals = billed.query("select count(), sum(billed_cost) from spendstream.v_bill")
+    assert [tuple(row) for row in totals] == [(count, Decimal("0.01") * count)]
+    assert billed.value("select count() from spendstream.billing_items") == count
 
 
 def test_good_rows_are_kept_and_poison_is_filed(billed: Installation, tmp_path: Path) -> None:

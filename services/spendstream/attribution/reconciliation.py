@@ -37,6 +37,15 @@ LOOK_EVERY_S = 2.0
 #: Usage and prices change without a bill: look again after this even when no bill came.
 AGAIN_AFTER_S = 300.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: The newest line, how many there are, and imports that have not sent all of theirs (and have not died over it).
+STATE = """
+select max(version), count(), (
+  select count() from (
+    select argMax(state, updated_at) as newest, max(updated_at) as at from imports
+    where kind = 'billing' group by digest
+  ) where newest = 'begun' and at > now() - interval 10 minute
+) from billing_items
+"""
 FACTS = """
 select org, provider, day, estimate_usd, events, unpriced_events, partial_events, stream_tokens, unpriced_tokens,
   bill_lines, usage_effective_usd, usage_contracted_usd, usage_list_usd, bill_tokens, repeated_effective_usd,
@@ -53,7 +62,8 @@ class ReconciliationWatch(Service):  # type: ignore[misc]  # mode is untyped
         self._context, self._mine = context, mine
         self._book = AlertBook()
         self._recalled = 0
-        self._seen: tuple[int, int] | None = None
+        self._present: tuple[int, ...] | None = None
+        self._seen: tuple[int, ...] | None = None
         self._seen_at = 0.0
 
     @Service.task  # type: ignore[untyped-decorator]
@@ -70,9 +80,11 @@ class ReconciliationWatch(Service):  # type: ignore[misc]  # mode is untyped
                 await self.sleep(AGAIN_AFTER_S)
 
     async def _look(self) -> None:
-        [(newest,)] = await self._context.clickhouse.query("select max(version) from billing_items")
-        state, now = (int(newest), self._context.control.log.offset), asyncio.get_running_loop().time()
-        if not newest or (state == self._seen and now - self._seen_at < AGAIN_AFTER_S):
+        [(newest, lines, importing)] = await self._context.clickhouse.query(STATE)
+        state, now = (int(newest), int(lines), self._context.control.log.offset), asyncio.get_running_loop().time()
+        # Half a bill is no bill: not while lines still come in.
+        still, self._present = state == self._present and not importing, state
+        if not lines or not still or (state == self._seen and now - self._seen_at < AGAIN_AFTER_S):
             return
         await self._recall()
         months = months_of(await self._context.clickhouse.query(FACTS))
