@@ -1,15 +1,25 @@
-"""Wiring: the first cursor on `usage`, the second into `charges`, and the projection of `costs` and dead letters."""
+"""Wiring: the first cursor on `usage`, the second into `charges`, the projection of `costs` and dead letters, bills."""
 
 from collections.abc import Sequence
 
 import faust
 from mode import Service
 
+from spendstream.attribution.billing import BillProcessor
 from spendstream.attribution.ledger import Ledger, RecentRanges
 from spendstream.attribution.processor import AttributionProcessor
+from spendstream.attribution.reconciliation import ReconciliationWatch
 from spendstream.runtime.kafka.consume import build_app
-from spendstream.runtime.projection import Projector
-from spendstream.runtime.projection.tables import CALLER_COSTS, CONTROL, DEAD_LETTERS, OWNER_COSTS, PRICES, alerts
+from spendstream.runtime.projection import ColumnProjection, Projection, Projector
+from spendstream.runtime.projection.tables import (
+    BILLING_DEAD_LETTERS,
+    CALLER_COSTS,
+    CONTROL,
+    DEAD_LETTERS,
+    OWNER_COSTS,
+    PRICES,
+    alerts,
+)
 from spendstream.runtime.service import Context
 
 
@@ -20,7 +30,21 @@ def build(context: Context) -> Sequence[faust.App | Service]:
     ledger = Ledger(context, recent)
     processor.assignment_changed = ledger.follow
     app = build_app(context.settings, context.service, ["usage"], processor)
-    projector = Projector(
-        context.clickhouse, [OWNER_COSTS, CALLER_COSTS, DEAD_LETTERS, CONTROL, PRICES, alerts("alerts", "pipeline")]
-    )
-    return [app, ledger, projector.app(context.settings, f"{context.service}-ledger")]
+    tables: list[Projection | ColumnProjection] = [
+        OWNER_COSTS,
+        CALLER_COSTS,
+        DEAD_LETTERS,
+        BILLING_DEAD_LETTERS,
+        CONTROL,
+        PRICES,
+        alerts("alerts", "pipeline", "governance"),
+    ]
+    projector = Projector(context.clickhouse, tables)
+    bills = BillProcessor(context)
+    return [
+        app,
+        ledger,
+        projector.app(context.settings, f"{context.service}-ledger"),
+        bills.app(f"{context.service}-billing"),
+        ReconciliationWatch(context, lambda: bills.reads),
+    ]
