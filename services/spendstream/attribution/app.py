@@ -1,15 +1,24 @@
-"""Wiring: the first cursor on `usage`, the second into `charges`, and the projection of `costs` and dead letters."""
+"""Wiring: the first cursor on `usage`, the second into `charges`, GPUs, and the projection of `costs` and letters."""
 
 from collections.abc import Sequence
 
 import faust
 from mode import Service
 
+from spendstream.attribution.gpu import GpuProcessor
 from spendstream.attribution.ledger import Ledger, RecentRanges
 from spendstream.attribution.processor import AttributionProcessor
 from spendstream.runtime.kafka.consume import build_app
 from spendstream.runtime.projection import Projector
-from spendstream.runtime.projection.tables import CALLER_COSTS, CONTROL, DEAD_LETTERS, OWNER_COSTS, PRICES, alerts
+from spendstream.runtime.projection.tables import (
+    CALLER_COSTS,
+    CONTROL,
+    DEAD_LETTERS,
+    GPU_DEAD_LETTERS,
+    OWNER_COSTS,
+    PRICES,
+    alerts,
+)
 from spendstream.runtime.service import Context
 
 
@@ -21,6 +30,7 @@ def build(context: Context) -> Sequence[faust.App | Service]:
     processor.assignment_changed = ledger.follow
     app = build_app(context.settings, context.service, ["usage"], processor)
     projector = Projector(
-        context.clickhouse, [OWNER_COSTS, CALLER_COSTS, DEAD_LETTERS, CONTROL, PRICES, alerts("alerts", "pipeline")]
+        context.clickhouse,
+        [OWNER_COSTS, CALLER_COSTS, DEAD_LETTERS, GPU_DEAD_LETTERS, CONTROL, PRICES, alerts("alerts", "pipeline")],
     )
-    return [app, ledger, projector.app(context.settings, f"{context.service}-ledger")]
+    return [app, ledger, GpuProcessor(context).app(), projector.app(context.settings, f"{context.service}-ledger")]

@@ -6,6 +6,7 @@ from spendstream.cli.alerts import alerts_app
 from spendstream.cli.budgets import budgets_app
 from spendstream.cli.dead_letters import dead_letters_app
 from spendstream.cli.doctor import doctor
+from spendstream.cli.import_gpu import gpu as import_gpu
 from spendstream.cli.imports import import_app
 from spendstream.cli.prices import prices_app
 from spendstream.cli.recommendations import recommendations_app
@@ -13,6 +14,7 @@ from spendstream.cli.recommendations import recommendations_app
 
 def mount(app: typer.Typer) -> None:
     """Add the commands to the tree."""
+    import_app.command("gpu")(import_gpu)
     app.add_typer(import_app, name="import")
     app.add_typer(dead_letters_app, name="dead-letters")
     app.command("doctor")(doctor)

@@ -87,7 +87,7 @@ async def _on_broker(settings: Settings, services: Sequence[str], existing: Mapp
         found.append(checks.service(name, mine, ends[TopicPartition("control", 0)]))
     # Who does not run has a line of its own already; his backlog is its consequence.
     running = sorted({beat.service for beat in beats if beat.is_alive})
-    groups = [group for name in running for group in (name, f"{name}-ledger")]
+    groups = [f"{name}{suffix}" for name in running for suffix in ("", "-ledger", "-gpu")]
     waiting = await backlogs(settings, await committed(settings, groups, partitions), ends)
     advice = "add workers (one a partition at most), or look for what keeps the service waiting in its log"
     return [*found, checks.backlog("consumers", waiting, advice)]

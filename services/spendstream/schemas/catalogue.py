@@ -65,6 +65,20 @@ def schema_ids() -> Mapping[str, int]:
 
 
 @cache
+def earlier_versions() -> Mapping[int, tuple[str, int]]:
+    """Wire id → (record, version) of every version that a later one has replaced."""
+    current = set(schema_ids().values())
+    entries = _declarations()["schemas"]
+    return {int(e["id"]): (e["record"], int(e["version"])) for e in entries if e["id"] not in current}
+
+
+@cache
+def released_schema(record: str, version: int) -> Any:
+    """Parsed Avro schema of a released version, as it was written then."""
+    return fastavro.parse_schema(json.loads((directory() / "released" / f"{record}-v{version}.avsc").read_text()))
+
+
+@cache
 def record_json(record: str) -> str:
     """Avro JSON of a record, self-contained (named references inlined)."""
     raw = json.loads((directory() / f"{record}.avsc").read_text())

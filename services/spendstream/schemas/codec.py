@@ -7,7 +7,7 @@ from typing import Any
 
 import fastavro
 
-from spendstream.schemas.catalogue import record_schema, schema_ids
+from spendstream.schemas.catalogue import earlier_versions, record_schema, released_schema, schema_ids
 
 MAGIC = 0
 HEADER = struct.Struct(">bI")
@@ -28,8 +28,23 @@ def frame(record: str) -> bytes:
 
 
 @cache
+def earlier_frames(record: str) -> frozenset[bytes]:
+    """What stands before values of the versions a record had before."""
+    return frozenset(HEADER.pack(MAGIC, old) for old, (name, _) in earlier_versions().items() if name == record)
+
+
+@cache
 def _record_of(schema_id: int) -> str | None:
+    if schema_id in earlier_versions():
+        return earlier_versions()[schema_id][0]
     return next((record for record, known in schema_ids().items() if known == schema_id), None)
+
+
+def _writer(schema_id: int, record: str) -> Any:
+    """Schema a value was written with."""
+    if schema_id in earlier_versions():
+        return released_schema(*earlier_versions()[schema_id])
+    return record_schema(record)
 
 
 def encode(record_name: str, record: dict[str, Any]) -> bytes:
@@ -54,7 +69,7 @@ def frame_id(value: bytes | None) -> int:
 
 
 def decode(value: bytes | None) -> tuple[str, dict[str, Any]]:
-    """Record name and content of a framed value.
+    """Record name and content of a framed value, in the form of the record's current version.
 
     Raises `Undecodable` with reason `unknown_schema` for an id we do not know and `undecodable` for a body that does
     not fit its schema. Bytes behind the record are ignored, as Avro's own decoders do.
@@ -67,7 +82,8 @@ def decode(value: bytes | None) -> tuple[str, dict[str, Any]]:
     body = io.BytesIO(value)
     body.seek(HEADER.size)
     try:
-        record = fastavro.schemaless_reader(body, record_schema(record_name), None)
+        writer, reader = _writer(schema_id, record_name), record_schema(record_name)
+        record = fastavro.schemaless_reader(body, writer, None if writer is reader else reader)
     except Exception as error:  # fastavro raises whatever its reader stumbled over
         raise Undecodable("undecodable", f"{record_name}: {type(error).__name__}: {error}") from error
     return record_name, record

@@ -1,0 +1,56 @@
+"""GPU prices, owners and sharing policies as known at one control offset, an organisation at a time."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from spendstream.domain.attribution.owners import parse_owner
+from spendstream.domain.gpu import SM, GpuBook, GpuOwners, GpuPriceBook, GpuPriceRevision, parse_sharing
+from spendstream.domain.prices import GpuPrice, parse_price
+from spendstream.runtime.control import ControlLog, Document
+
+log = structlog.get_logger()
+KINDS = frozenset({"Price", "Owner", "Policy"})
+NOTHING_DECLARED = GpuBook()
+
+
+class GpuShelf:
+    """The newest books, compiled once per change."""
+
+    def __init__(self, control: ControlLog) -> None:
+        self._control = control
+        self._version = -1
+        self._books: dict[str, GpuBook] = {}
+
+    def at(self, control_offset: int, org: str) -> GpuBook:
+        """The book of an organisation just before a control offset."""
+        version = self._control.last_change(KINDS, control_offset)
+        if version != self._version:
+            by_org: dict[str, list[Document]] = {}
+            for document in self._control.documents(at=version):
+                by_org.setdefault(document.org, []).append(document)
+            self._books = {name: compile_book(documents) for name, documents in by_org.items()}
+            self._version = version
+        return self._books.get(org, NOTHING_DECLARED)
+
+
+def compile_book(documents: Sequence[Document]) -> GpuBook:
+    """What an organisation's documents say about GPUs; of several sharing policies the last by name stands."""
+    prices = [revision for each in documents if each.kind == "Price" and (revision := _price(each))]
+    owners = [
+        owner
+        for each in documents
+        if each.kind == "Owner" and (owner := parse_owner(each.org, each.name, each.spec)[0])
+    ]
+    basis = SM
+    for each in sorted(documents, key=lambda document: document.name):
+        if each.kind == "Policy" and each.spec.get("kind") == "gpu_sharing":
+            basis = parse_sharing(each.spec)[0]
+    return GpuBook(GpuPriceBook(prices), GpuOwners(owners), basis)
+
+
+def _price(document: Document) -> GpuPriceRevision | None:
+    price = parse_price(document.spec).price
+    if not isinstance(price, GpuPrice):
+        return None
+    return GpuPriceRevision(document.name, price, document.revision, document.known_at)
