@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from spendstream.domain.attribution.owners import GPU_PREFIX_KEYS, TAGS, UNALLOCATED, Owner
+from spendstream.domain.attribution.owners import GPU_PREFIX_KEYS, UNALLOCATED, Owner
+from spendstream.domain.attribution.tags import TAGS
 
 REMEMBERED = 65_536
 
