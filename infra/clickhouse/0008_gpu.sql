@@ -115,8 +115,7 @@ with
       sum(gpu_hours) as hours, sumIf(gpu_hours, kind = 'used') as used_hours,
       sum(cost_usd) as usd, sumIf(cost_usd, kind = 'used') as used_usd,
       sumIf(gpu_hours, status = 'unpriced') as unpriced_hours,
-      sumIf(gpu_hours, status = 'priced') as priced_hours,
-      sumIf(gpu_hours, status = 'priced' and kind = 'used') as priced_used_hours
+      sumIf(gpu_hours, status = 'unpriced' and kind = 'used') as unpriced_used_hours
     from {database}.v_gpu_cost
     group by org, day, gpu_model, team, service
   ),
@@ -153,8 +152,8 @@ select
   gpu.hours as allocated_hours, gpu.used_hours as used_hours,
   gpu.used_hours / nullIf(gpu.hours, 0) as utilisation,
   gpu.usd as allocated_usd, gpu.used_usd as used_usd, gpu.usd - gpu.used_usd as waste_usd,
-  toFloat64(gpu.usd) / nullIf(gpu.priced_hours, 0) as usd_per_hour,
-  toFloat64(gpu.usd) / nullIf(gpu.priced_used_hours, 0) as effective_usd_per_hour,
+  toFloat64(gpu.usd) / nullIf(gpu.hours - gpu.unpriced_hours, 0) as usd_per_hour,
+  toFloat64(gpu.usd) / nullIf(gpu.used_hours - gpu.unpriced_used_hours, 0) as effective_usd_per_hour,
   if(ran.all_used_hours > 0, gpu.used_hours / ran.all_used_hours, 1 / ran.gpu_models) as part_of_service,
   tokens.tokens_in * part_of_service as input_tokens, tokens.tokens_out * part_of_service as output_tokens,
   if(gpu.unpriced_hours > 0, null, nullIf(input_tokens + output_tokens, 0) / 1000000) as priced_million_tokens,
@@ -162,7 +161,7 @@ select
   toFloat64(gpu.usd) / priced_million_tokens as allocated_usd_per_million_tokens,
   toFloat64(tokens.api_usd) * part_of_service as api_usd,
   1000000 * toFloat64(tokens.api_usd) / nullIf(tokens.tokens_in + tokens.tokens_out, 0) as api_usd_per_million_tokens,
-  gpu.unpriced_hours as unpriced_hours
+  gpu.unpriced_hours as unpriced_hours, gpu.unpriced_used_hours as unpriced_used_hours
 from gpu
 inner join ran on ran.org = gpu.org and ran.day = gpu.day and ran.team = gpu.team and ran.service = gpu.service
 left join tokens on tokens.org = gpu.org and tokens.day = gpu.day and tokens.team = gpu.team

@@ -153,6 +153,15 @@ def test_tokens_and_gpus_meet_in_one_view(system: Installation, tmp_path: Path) 
     assert row[7] == pytest.approx(0.4 * 0.22 + 0.1 * 0.85)
     assert row[8] == pytest.approx(6.0)
 
+    period = f"{_rfc3339(at)[:10]}..{_rfc3339(at + 2_700_000_000)[:10]}"
+    report = json.loads(system.run("report", "gpu", "--period", period, "--by", "gpu_model,team", "--json").stdout)
+    [line] = report["rows"]
+    assert (line["team"], Decimal(line["cost_usd"]), Decimal(line["waste_usd"])) == ("search", price, price * 3 / 4)
+    assert (line["usd_per_hour"], line["effective_usd_per_hour"]) == (3.0, 12.0)
+    rates = [line[f"{name}usd_per_million_tokens"] for name in ("used_", "", "api_")]
+    assert rates == pytest.approx([1.5, 6.0, 0.346])
+    assert "total 3.000000000000 USD" in system.run("report", "gpu", "--period", period).stdout
+
 
 def _rfc3339(micros: int) -> str:
     from datetime import UTC, datetime, timedelta

@@ -10,6 +10,7 @@ from spendstream.cli.import_gpu import gpu as import_gpu
 from spendstream.cli.imports import import_app
 from spendstream.cli.prices import prices_app
 from spendstream.cli.recommendations import recommendations_app
+from spendstream.cli.report_gpu import gpu as report_gpu
 
 
 def mount(app: typer.Typer) -> None:
@@ -17,6 +18,9 @@ def mount(app: typer.Typer) -> None:
     import_app.command("gpu")(import_gpu)
     app.add_typer(import_app, name="import")
     app.add_typer(dead_letters_app, name="dead-letters")
+    report_app = typer.Typer(help="What a period cost, for people and for files.", no_args_is_help=True)
+    report_app.command("gpu")(report_gpu)
+    app.add_typer(report_app, name="report")
     app.command("doctor")(doctor)
     app.add_typer(alerts_app, name="alerts")
     app.add_typer(budgets_app, name="budgets")
