@@ -1,5 +1,6 @@
 -- GPUs: what each reading said and cost, and whose every share of it was.
 -- A device has one reading at one moment: whoever writes looks first, so the reading and the rating that came first stay.
+-- Only a reading without a price is written again, once it has one (rated_at says when).
 create table if not exists {database}.gpu_samples (
   org LowCardinality(String),
   gpu_uuid String comment 'the device, or a MIG instance that reports for itself',
@@ -10,6 +11,7 @@ create table if not exists {database}.gpu_samples (
   hostname LowCardinality(String),
   gpu_model LowCardinality(String),
   fraction Float64 comment 'of the physical device',
+  fraction_from Nullable(Float64) comment 'where a slice begins on it',
   utilization Nullable(Float64),
   sm_active Nullable(Float64),
   engine_active Nullable(Float64),
@@ -58,6 +60,7 @@ create table if not exists {database}.gpu_costs (
   owner_source LowCardinality(String) comment 'event, registry or unallocated; empty for what is idle at nobody',
   kind LowCardinality(String) comment 'used, idle_owner (allocated, not used) or idle (allocated to nobody)',
   share Float64 comment 'of the physical device',
+  weight String comment 'exact share of the reading, as a fraction: what its cost is split by',
   cost_usd Decimal(38, 12),
   status LowCardinality(String) comment 'priced or unpriced',
   unpriced_reason LowCardinality(String),
@@ -103,6 +106,22 @@ from (
   from {database}.gpu_samples final
 )
 where gap_end > gap_start and dateDiff('millisecond', gap_start, ts) > 2 * declared_interval_ms;
+
+-- Time of a device that more than one reading stands for, and is billed for: two samplers, or an interval set too long.
+create view if not exists {database}.v_gpu_overlaps as
+select
+  org, toDate(ts) as day, gpu_uuid, any(hostname) as hostname, any(gpu_model) as gpu_model, count() as readings,
+  sum(dateDiff('millisecond', begins, before)) as overlap_ms
+from (
+  select
+    org, gpu_uuid, hostname, gpu_model, ts, ts - toIntervalMillisecond(interval_ms) as begins,
+    lagInFrame(ts, 1, begins) over (
+      partition by org, gpu_uuid order by ts rows between unbounded preceding and current row) as before
+  from {database}.gpu_samples final
+  where status != 'gap'
+)
+where before > begins
+group by org, day, gpu_uuid;
 
 -- What self-hosting costs, beside what an API would charge for the same tokens. Tokens of a service that ran on several
 -- GPU models go to each by the hours it used there. `api_usd`: at the newest Price document of the same model from a

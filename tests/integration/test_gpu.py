@@ -54,7 +54,7 @@ def test_a_recorded_exporter_is_owned_idle_or_unallocated_to_the_pico_dollar(
         "idle": Decimal("0.235714285712"),
     }
     assert sum(buckets(system).values()) == SOURCE
-    unequal = """select count() from gpu_samples as s left join (
+    unequal = """select count() from gpu_samples as s final left join (
         select org, gpu_uuid, ts, sum(cost_usd) as rows_usd, sum(share) as shares from v_gpu_cost
         group by org, gpu_uuid, ts) as c using (org, gpu_uuid, ts)
       where s.cost_usd != rows_usd or abs(shares - 1) > 1e-9"""
@@ -68,6 +68,15 @@ def test_a_recorded_exporter_is_owned_idle_or_unallocated_to_the_pico_dollar(
     ]
     two_pods = "select kind, round(sum(share), 9) from v_gpu_cost where gpu_uuid = 'GPU-3' group by kind order by kind"
     assert system.query(two_pods) == [("idle_owner", 2.4), ("used", 1.6)]
+
+    (tmp_path / "late.yaml").write_text(
+        "kind: Price\nname: gpu/b200\nspec: {gpu: NVIDIA B200, usd_per_hour: 7.00, effective_from: 2026-01-01}\n"
+    )
+    system.run("apply", "-f", str(tmp_path / "late.yaml"))
+    system.until("select count() from gpu_samples final where status = 'unpriced'", lambda n: n == 0)
+    late = 4 * Decimal("7.00") * 30 / 3600
+    unequal_late = system.value("select sum(cost_usd) from v_gpu_cost where gpu_model = 'NVIDIA B200'") - late
+    assert abs(unequal_late) < Decimal("1e-11") and system.value(unequal) == 0
 
     before = _everything(system)
     again = imported(system, path, *dcgm)
@@ -83,8 +92,13 @@ def test_gaps_are_billed_to_nobody_and_prices_change_with_time(system: Installat
         imported(system, path, "--format", "dcgm", "--at", at)
     gaps = "select gap_start, gap_ms from v_gpu_gaps where gpu_uuid = 'GPU-0' order by gap_start"
     assert [gap for _, gap in system.query(gaps)] == [600_000, 42_539_000]
+    assert system.value("select count() from v_gpu_overlaps") == 0
     each = "select cost_usd from v_gpu_cost where gpu_uuid = 'GPU-2' order by ts"
     assert [usd for (usd,) in system.query(each)] == [Decimal("0.0375")] * 3 + [Decimal("0.025")]
+
+    imported(system, path, "--format", "dcgm", "--at", "2026-07-01T12:00:10Z")
+    twice = "select gpu_uuid, readings, overlap_ms from v_gpu_overlaps where gpu_uuid = 'GPU-2'"
+    assert system.query(twice) == [("GPU-2", 1, 20_000)]
 
     at = now_us()
     sample = {"sampled_at": at, "interval_ms": 61_000, "declared_interval_ms": 30_000, "gpu_model": MODEL, "host": "n"}
@@ -170,6 +184,17 @@ def _rfc3339(micros: int) -> str:
 
 
 def _everything(system: Installation) -> list[Any]:
-    samples = system.query("select gpu_uuid, ts, cost_usd, offset from gpu_samples order by all")
-    costs = system.query("select gpu_uuid, ts, item, kind, team, cost_usd, offset from gpu_costs order by all")
+    samples = system.query("select gpu_uuid, ts, cost_usd, offset from gpu_samples final order by all")
+    costs = system.query("select gpu_uuid, ts, item, kind, team, cost_usd, offset from gpu_costs final order by all")
     return [*samples, *costs]
+
+
+def test_a_partition_of_nothing_but_rejects_stands_still_and_says_so(installation: Installation) -> None:
+    installation.service("attribution").start()
+    bad = {"sampled_at": now_us(), "interval_ms": 0, "gpu_model": MODEL, "host": "n"}
+    records = [encode("GpuSample", {**bad, "gpu_uuid": f"bad-{i}"}) for i in range(1_500)]
+    installation.publish("gpu-telemetry", [(b"bad", value) for value in records], partition=1)
+    firing = "select title from alerts where name = 'mass_rejection' and scope['topic'] = 'gpu-telemetry'"
+    installation.until(f"select count() from ({firing})", lambda n: n == 1)
+    assert "gpu-telemetry/1 stands still" in installation.value(firing)
+    assert installation.value("select count() from dead_letters") == 0

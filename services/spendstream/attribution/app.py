@@ -6,6 +6,7 @@ import faust
 from mode import Service
 
 from spendstream.attribution.gpu import GpuProcessor
+from spendstream.attribution.gpu_repair import GpuRepair
 from spendstream.attribution.ledger import Ledger, RecentRanges
 from spendstream.attribution.processor import AttributionProcessor
 from spendstream.runtime.kafka.consume import build_app
@@ -33,4 +34,6 @@ def build(context: Context) -> Sequence[faust.App | Service]:
         context.clickhouse,
         [OWNER_COSTS, CALLER_COSTS, DEAD_LETTERS, GPU_DEAD_LETTERS, CONTROL, PRICES, alerts("alerts", "pipeline")],
     )
-    return [app, ledger, GpuProcessor(context).app(), projector.app(context.settings, f"{context.service}-ledger")]
+    facts = projector.app(context.settings, f"{context.service}-ledger")
+    repair = GpuRepair(context)
+    return [app, ledger, GpuProcessor(context, repair.look_again).app(), repair, facts]

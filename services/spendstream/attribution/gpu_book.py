@@ -1,6 +1,6 @@
 """GPU prices, owners and sharing policies as known at one control offset, an organisation at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -15,23 +15,25 @@ NOTHING_DECLARED = GpuBook()
 
 
 class GpuShelf:
-    """The newest books, compiled once per change."""
+    """The newest books, compiled once per change; may be asked from several threads."""
 
     def __init__(self, control: ControlLog) -> None:
         self._control = control
-        self._version = -1
-        self._books: dict[str, GpuBook] = {}
+        self._held: tuple[int, Mapping[str, GpuBook]] = (-1, {})
 
-    def at(self, control_offset: int, org: str) -> GpuBook:
-        """The book of an organisation just before a control offset."""
-        version = self._control.last_change(KINDS, control_offset)
-        if version != self._version:
+    def version(self, control_offset: int) -> int:
+        """Control offset behind the last document before `control_offset` that books are made of."""
+        return self._control.last_change(KINDS, control_offset)
+
+    def at(self, control_offset: int) -> Mapping[str, GpuBook]:
+        """Books by organisation just before a control offset; who declared nothing has NOTHING_DECLARED."""
+        held, version = self._held, self.version(control_offset)
+        if held[0] != version:
             by_org: dict[str, list[Document]] = {}
             for document in self._control.documents(at=version):
                 by_org.setdefault(document.org, []).append(document)
-            self._books = {name: compile_book(documents) for name, documents in by_org.items()}
-            self._version = version
-        return self._books.get(org, NOTHING_DECLARED)
+            held = self._held = (version, {name: compile_book(documents) for name, documents in by_org.items()})
+        return held[1]
 
 
 def compile_book(documents: Sequence[Document]) -> GpuBook:

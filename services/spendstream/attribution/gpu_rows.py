@@ -22,14 +22,14 @@ SAMPLE = pa.schema([
                                        "status", "unpriced_reason", "price_id", "incarnation")),
     *((name, pa.int64()) for name in ("interval_ms", "declared_interval_ms", "control_offset", "offset")),
     *MEASURED.items(),
-    ("ts", MICROS), ("appended_at", MILLIS), ("fraction", pa.float64()), ("partition", pa.uint16()),
-    ("labels", pa.map_(pa.string(), pa.string())),
+    ("ts", MICROS), ("appended_at", MILLIS), ("fraction", pa.float64()), ("fraction_from", pa.float64()),
+    ("partition", pa.uint16()), ("labels", pa.map_(pa.string(), pa.string())),
 ])  # fmt: skip
 COST = pa.schema([
     *((name, pa.string()) for name in ("org", "gpu_uuid", "device_uuid", "mig_instance", "hostname", "gpu_model",
                                        "namespace", "pod", "container", "job", "team", "project", "environment",
                                        "cost_center", "service", "owner_source", "kind", "status", "unpriced_reason",
-                                       "price_id", "incarnation")),
+                                       "price_id", "incarnation", "weight")),
     ("interval_ms", pa.int64()), ("offset", pa.int64()), ("item", pa.int32()), ("partition", pa.uint16()),
     ("share", pa.float64()), ("ts", MICROS), ("appended_at", MILLIS),
 ])  # fmt: skip
@@ -65,17 +65,18 @@ def key_of(each: Rated) -> Key:
 def sample_table(readings: Sequence[Rated]) -> pa.Table:
     """One row a reading."""
     table = pa.Table.from_pylist([_sample_row(each) for each in readings], schema=SAMPLE)
-    return _with_cost(table, [each.rated.cost_pico_usd for each in readings])
+    return with_cost(table, [each.rated.cost_pico_usd for each in readings])
 
 
 def cost_table(readings: Sequence[Rated]) -> pa.Table:
     """One row a share; the rows of a reading add up to it."""
     rows = [(each, item, row) for each in readings for item, row in enumerate(each.rated.rows)]
     table = pa.Table.from_pylist([_cost_row(each, item, row) for each, item, row in rows], schema=COST)
-    return _with_cost(table, [row.cost_pico_usd for _, _, row in rows])
+    return with_cost(table, [row.cost_pico_usd for _, _, row in rows])
 
 
-def _with_cost(table: pa.Table, pico: Sequence[int]) -> pa.Table:
+def with_cost(table: pa.Table, pico: Sequence[int]) -> pa.Table:
+    """The table with its money."""
     return table.append_column("cost_usd", usd_array(np.array(pico, dtype=np.int64)))
 
 
@@ -96,6 +97,7 @@ def _sample_row(each: Rated) -> dict[str, Any]:
         **{name: event[name] for name in MEASURED},
         "declared_interval_ms": sample.declared_interval_ms,
         "fraction": float(sample.fraction),
+        "fraction_from": None if sample.fraction_from is None else float(sample.fraction_from),
         "throttle_reasons": event["throttle_reasons"] or "",
         "labels": list(dict(event["labels"]).items()),
         "control_offset": each.control_offset,
@@ -114,5 +116,6 @@ def _cost_row(each: Rated, item: int, row: CostRow) -> dict[str, Any]:
         "mig_instance": row.instance,
         "kind": row.kind,
         "share": float(row.share),
+        "weight": str(row.weight),
         "item": item,
     }

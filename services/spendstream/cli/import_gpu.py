@@ -33,8 +33,8 @@ def gpu(
     """Import GPU readings; importing them twice changes nothing (a device has one reading at a moment).
 
     dcgm: what a DCGM exporter answers, one or many scrapes a file. Timestamps in the text count; without them the first
-    scrape was taken at --at (else when its file was last written) and each later one --interval after it. csv: columns
-    named as the fields of GpuSample and GpuProcess, a row per process. Apply the Price documents first.
+    scrape of a device was taken at --at (else when its file was last written) and each later one --interval after it.
+    csv: columns named as the fields of GpuSample and GpuProcess, a row per process. Apply the Price documents first.
 
     Example: spendstream import gpu scrape.txt --format dcgm --at 2026-07-01T12:00:00Z --interval 30s
     """

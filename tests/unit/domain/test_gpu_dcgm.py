@@ -97,6 +97,15 @@ def test_a_series_that_comes_again_begins_the_next_scrape() -> None:
     assert {record["interval_ms"] for record in found} == {30_000}
 
 
+def test_scrapes_of_other_devices_were_taken_together_and_time_goes_on_from_file_to_file() -> None:
+    files = [f'DCGM_FI_DEV_GPU_UTIL{{UUID="{uuid}",modelName="L4"}} 1' for uuid in ("A", "B", "A", "B")]
+    reading = reader()
+    found = [record for text in files for record in reading.read([text]) if isinstance(record, dict)]
+    assert [(each["gpu_uuid"], each["sampled_at"] - AT) for each in found] == [
+        ("A", 0), ("B", 0), ("A", 30_000_000), ("B", 30_000_000),
+    ]  # fmt: skip
+
+
 def test_timestamps_count_and_the_time_since_the_scrape_before_is_billed_unless_it_is_a_gap() -> None:
     times = [0, 31_000, 45_000, 105_000, 165_001]
     lines = [f"DCGM_FI_DEV_GPU_UTIL{{{DEVICE}}} 1 {AT // 1_000 + at}" for at in times]

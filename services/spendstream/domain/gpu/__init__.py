@@ -4,7 +4,16 @@ Walk     sample.py (one reading, checked) → sharing.py (shares of the device, 
          owners.py (what an hour costs, who owns a share) → costs.py (rows). dcgm.py and table.py read recordings.
 """
 
-from spendstream.domain.gpu.costs import CostRow, GpuBook, RatedSample, cost_pico_usd, effective_price, rate_sample
+from spendstream.domain.gpu.costs import (
+    UNPRICED,
+    CostRow,
+    GpuBook,
+    RatedSample,
+    cost_pico_usd,
+    effective_price,
+    rate_sample,
+    split_by_shares,
+)
 from spendstream.domain.gpu.owners import GpuOwners
 from spendstream.domain.gpu.policy import MEMORY, SM, parse_sharing
 from spendstream.domain.gpu.prices import GpuPriceBook, GpuPriceRevision
@@ -14,6 +23,7 @@ from spendstream.domain.gpu.sharing import Share, share_device
 __all__ = [
     "MEMORY",
     "SM",
+    "UNPRICED",
     "BadSampleError",
     "CostRow",
     "GpuBook",
@@ -29,4 +39,5 @@ __all__ = [
     "rate_sample",
     "read_sample",
     "share_device",
+    "split_by_shares",
 ]

@@ -30,12 +30,16 @@ class GpuBook:
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
-    """One share of a device over one interval, its owner (nobody: no tags at all) and its cost."""
+    """One share of a device over one interval, its owner (nobody: no tags at all) and its cost.
+
+    `weight`: share of the reading, `share`: of the physical device; they differ for a slice that reports for itself.
+    """
 
     instance: str
     kind: str
     identity: Mapping[str, str]
     owned: Owned
+    weight: Fraction
     share: Fraction
     cost_pico_usd: int
 
@@ -87,13 +91,18 @@ def rate_sample(sample: Sample, book: GpuBook) -> RatedSample:
 
 def _rows(sample: Sample, cost: int, book: GpuBook) -> list[CostRow]:
     shares = share_device(sample, book.basis)
-    common = lcm(*(share.share.denominator for share in shares))
-    weights = [share.share.numerator * (common // share.share.denominator) for share in shares]
-    amounts = split(cost, weights, range(len(shares)))
+    amounts = split_by_shares(cost, [share.share for share in shares])
     return [_row(sample, share, amount, book.owners) for share, amount in zip(shares, amounts, strict=True)]
+
+
+def split_by_shares(cost: int, shares: Sequence[Fraction]) -> list[int]:
+    """`cost` in proportion to exact shares, adding up to it; equal remainders go to the earlier share."""
+    common = lcm(*(share.denominator for share in shares))
+    weights = [share.numerator * (common // share.denominator) for share in shares]
+    return split(cost, weights, range(len(shares)))
 
 
 def _row(sample: Sample, share: Share, amount: int, owners: GpuOwners) -> CostRow:
     identity = share.process.identity
     owned = UNOWNED if share.kind == IDLE else owners.find(sample.org, sample.host, identity)
-    return CostRow(share.instance, share.kind, identity, owned, share.share * sample.fraction, amount)
+    return CostRow(share.instance, share.kind, identity, owned, share.share, share.share * sample.fraction, amount)

@@ -106,7 +106,7 @@ class _Device:
 class DcgmReader:
     """Turns scrapes into records, in their order; remembers each device's scrape before.
 
-    `at_us`: time of the first scrape that brings no timestamp; each later one is `interval_ms` after it.
+    `at_us`: time of the first scrape that brings no timestamp; the next of the same device is `interval_ms` after it.
     """
 
     at_us: int
@@ -136,10 +136,6 @@ class DcgmReader:
             yield from self._records(scrape)
 
     def _records(self, scrape: list[_Reading]) -> Iterator[dict[str, Any] | BadLine]:
-        at = scrape[0].at_ms
-        moment = self.at_us if at is None else at * 1_000
-        if at is None:
-            self.at_us += self.interval_ms * 1_000
         devices: dict[str, _Device] = {}
         for reading in scrape:
             uuid = reading.labels.get("UUID") or reading.labels.get("uuid")
@@ -147,8 +143,17 @@ class DcgmReader:
                 yield BadLine(reading.line, f"{reading.metric} names no device: label UUID is missing")
                 continue
             _take(devices.setdefault(uuid, _Device(reading.labels)), reading)
+        at = scrape[0].at_ms
+        moment = self._next_moment(devices) if at is None else at * 1_000
         for uuid, device in devices.items():
             yield self._record(uuid, device, moment)
+
+    def _next_moment(self, devices: Iterable[str]) -> int:
+        """Time of a scrape without a timestamp: scrapes of other devices were taken together."""
+        before = [found[0] for uuid in devices if (found := self._before.get(uuid))]
+        if before and max(before) >= self.at_us:
+            self.at_us = max(before) + self.interval_ms * 1_000
+        return self.at_us
 
     def _record(self, uuid: str, device: _Device, moment: int) -> dict[str, Any]:
         labels, whole = device.labels, device.places.get("", _Place())

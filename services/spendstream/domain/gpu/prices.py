@@ -42,6 +42,10 @@ class GpuPriceBook:
         self._timelines = {key: [found[start] for start in sorted(found)] for key, found in timelines.items()}
         self._models = {model for model, _ in self._timelines}
 
+    def knows(self, gpu_model: str) -> bool:
+        """Whether the model has a price at some time, somewhere."""
+        return model_key(gpu_model) in self._models
+
     def at(self, gpu_model: str, region: str, moment: int) -> GpuPriceRevision | str:
         """The price in force at `moment` (microseconds), or the reason why there is none.
 

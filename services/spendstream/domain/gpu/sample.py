@@ -164,11 +164,12 @@ def _share(record: Mapping[str, Any], name: str) -> Fraction | None:
         return None
     if not math.isfinite(value) or not 0 <= value <= 1:
         raise BadSampleError("bad_share", f"{name} is {value}, not 0..1")
-    return _nearest(value)
+    return nearest(value)
 
 
 @lru_cache(maxsize=100_000)
-def _nearest(value: float) -> Fraction:
+def nearest(value: float) -> Fraction:
+    """The fraction that was meant by a binary one."""
     return Fraction(value).limit_denominator(DENOMINATOR)
 
 
