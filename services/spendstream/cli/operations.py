@@ -1,4 +1,4 @@
-"""Operators' commands: imports, dead letters, alerts, budgets, recommendations, doctor."""
+"""Operators' commands: imports, dead letters, alerts, budgets, recommendations, doctor, allocation."""
 
 import typer
 
@@ -9,8 +9,8 @@ from spendstream.cli.doctor import doctor
 from spendstream.cli.import_gpu import gpu as import_gpu
 from spendstream.cli.imports import import_app
 from spendstream.cli.prices import prices_app
+from spendstream.cli.reallocate import reallocate
 from spendstream.cli.recommendations import recommendations_app
-from spendstream.cli.report_gpu import gpu as report_gpu
 
 
 def mount(app: typer.Typer) -> None:
@@ -18,11 +18,9 @@ def mount(app: typer.Typer) -> None:
     import_app.command("gpu")(import_gpu)
     app.add_typer(import_app, name="import")
     app.add_typer(dead_letters_app, name="dead-letters")
-    report_app = typer.Typer(help="What a period cost, for people and for files.", no_args_is_help=True)
-    report_app.command("gpu")(report_gpu)
-    app.add_typer(report_app, name="report")
     app.command("doctor")(doctor)
     app.add_typer(alerts_app, name="alerts")
     app.add_typer(budgets_app, name="budgets")
     app.add_typer(recommendations_app, name="recommendations")
     app.add_typer(prices_app, name="prices")
+    app.command("reallocate")(reallocate)

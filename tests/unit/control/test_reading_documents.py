@@ -262,3 +262,21 @@ def test_shares_that_are_no_shares_are_refused(shares: dict[str, Any]) -> None:
         "default", "AttributionRule", "x", {"match": {"service": "s"}, "model": "fixed", "shares": shares}
     )
     assert [path for path, _ in wrong if path.startswith("shares")]
+
+
+RULE = "kind: AttributionRule\nname: contract\nspec:\n  match: {category: infrastructure}\n  model: fixed\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("  shares: {search: 0.5, ads: 0.4}\n", 6, "shares: must sum to exactly 1, not 0.9"),
+        ("  shares:\n    search: 0.5\n    ads: half\n", 8, "shares.ads: 'half' is not a number"),
+        ("  shares: {ads: 1}\n  metric: requests\n", 7, "metric: has no meaning in model fixed"),
+        ("", 1, "shares: is missing"),
+    ],
+)
+def test_a_wrong_rule_is_refused_at_the_line_of_the_field(read: Read, text: str, line: int, says: str) -> None:
+    sources, _ = read(RULE + text)
+    (problem,) = validate(sources)
+    assert problem.line == line and says in str(problem)
