@@ -69,14 +69,22 @@ def test_a_recorded_exporter_is_owned_idle_or_unallocated_to_the_pico_dollar(
     two_pods = "select kind, round(sum(share), 9) from v_gpu_cost where gpu_uuid = 'GPU-3' group by kind order by kind"
     assert system.query(two_pods) == [("idle_owner", 2.4), ("used", 1.6)]
 
+    alert = "select any(state) from v_alerts where name = 'unpriced_gpu' and scope['gpu_model'] = 'NVIDIA B200'"
+    system.until(alert, lambda state: state == "firing")
     (tmp_path / "late.yaml").write_text(
         "kind: Price\nname: gpu/b200\nspec: {gpu: NVIDIA B200, usd_per_hour: 7.00, effective_from: 2026-01-01}\n"
     )
     system.run("apply", "-f", str(tmp_path / "late.yaml"))
     system.until("select count() from gpu_samples final where status = 'unpriced'", lambda n: n == 0)
+    system.until(alert, lambda state: state == "resolved")
     late = 4 * Decimal("7.00") * 30 / 3600
     unequal_late = system.value("select sum(cost_usd) from v_gpu_cost where gpu_model = 'NVIDIA B200'") - late
     assert abs(unequal_late) < Decimal("1e-11") and system.value(unequal) == 0
+
+    checks = json.loads(system.run("doctor", "--json", check=False).stdout)["checks"]
+    assert [(each["state"], each["found"][:11]) for each in checks if each["check"] == "GPUs"] == [
+        ("ok", "16 readings")
+    ]
 
     before = _everything(system)
     again = imported(system, path, *dcgm)

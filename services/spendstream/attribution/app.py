@@ -6,11 +6,12 @@ import faust
 from mode import Service
 
 from spendstream.attribution.gpu import GpuProcessor
+from spendstream.attribution.gpu_alerts import UnpricedModels
 from spendstream.attribution.gpu_repair import GpuRepair
 from spendstream.attribution.ledger import Ledger, RecentRanges
 from spendstream.attribution.processor import AttributionProcessor
 from spendstream.runtime.kafka.consume import build_app
-from spendstream.runtime.projection import Projector
+from spendstream.runtime.projection import ColumnProjection, Projection, Projector
 from spendstream.runtime.projection.tables import (
     CALLER_COSTS,
     CONTROL,
@@ -30,10 +31,10 @@ def build(context: Context) -> Sequence[faust.App | Service]:
     ledger = Ledger(context, recent)
     processor.assignment_changed = ledger.follow
     app = build_app(context.settings, context.service, ["usage"], processor)
-    projector = Projector(
-        context.clickhouse,
-        [OWNER_COSTS, CALLER_COSTS, DEAD_LETTERS, GPU_DEAD_LETTERS, CONTROL, PRICES, alerts("alerts", "pipeline")],
-    )
+    tables: list[Projection | ColumnProjection] = [OWNER_COSTS, CALLER_COSTS, DEAD_LETTERS, GPU_DEAD_LETTERS, CONTROL]
+    tables += [PRICES, alerts("alerts", "pipeline", "governance")]
+    projector = Projector(context.clickhouse, tables)
     facts = projector.app(context.settings, f"{context.service}-ledger")
-    repair = GpuRepair(context)
-    return [app, ledger, GpuProcessor(context, repair.look_again).app(), repair, facts]
+    models = UnpricedModels(context.publisher)
+    repair = GpuRepair(context, models)
+    return [app, ledger, GpuProcessor(context, models, repair.look_again).app(), repair, facts]

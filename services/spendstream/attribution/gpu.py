@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import Counter
 
+from spendstream.attribution.gpu_alerts import UnpricedModels
 from spendstream.attribution.gpu_book import NOTHING_DECLARED, GpuShelf
 from spendstream.attribution.gpu_rows import Rated, cost_table, key_of, sample_table
 from spendstream.attribution.limit import RejectLimit, mass_rejection_alert
@@ -54,9 +55,10 @@ class Gate:
 class GpuProcessor:
     """Rates each reading once. It keeps nothing between runs: the tables say what has been written."""
 
-    def __init__(self, context: Context, unpriced_behind: Callable[[], None]) -> None:
+    def __init__(self, context: Context, models: UnpricedModels, unpriced_behind: Callable[[], None]) -> None:
         """`unpriced_behind` is called when readings were written unpriced although prices have changed meanwhile."""
         self._context = context
+        self._models = models
         self._unpriced_behind = unpriced_behind
         self._gates: dict[int, Gate] = {}
         self._shelf = GpuShelf(context.control.log)
@@ -81,13 +83,15 @@ class GpuProcessor:
         rated, rejections = await asyncio.to_thread(self._rate, run)
         await self._hold_back_mass_rejection(run, rejections)
         fresh = await self._not_written(rated)
+        unpriced = [each for each in fresh if each.rated.status == UNPRICED]
+        await self._models.note((key_of(each).org, each.rated.sample.gpu_model) for each in unpriced)
         await self._context.clickhouse.insert("gpu_costs", await asyncio.to_thread(cost_table, fresh))
         await self._context.clickhouse.insert("gpu_samples", await asyncio.to_thread(sample_table, fresh))
         if rejections:
             await self._letters.send(self._incarnation, run.partition, rejections)
         for each in fresh:
             samples_total.labels(each.rated.status).inc()
-        if any(each.rated.status == UNPRICED and self._is_behind(each.control_offset) for each in fresh):
+        if any(self._is_behind(each.control_offset) for each in unpriced[:1]):
             self._unpriced_behind()
         samples_total.labels("duplicate").inc(len(rated) - len(fresh))
         samples_total.labels("rejected").inc(len(rejections))

@@ -13,10 +13,12 @@ import pyarrow as pa
 import structlog
 from mode import Service
 
+from spendstream.attribution.gpu_alerts import UnpricedModels
 from spendstream.attribution.gpu_book import NOTHING_DECLARED, GpuShelf
 from spendstream.attribution.gpu_rows import COST, SAMPLE, with_cost
 from spendstream.domain.gpu import GpuPriceRevision, cost_pico_usd, split_by_shares
 from spendstream.domain.gpu.sample import nearest
+from spendstream.runtime.retry import NotNowError, retrying
 from spendstream.runtime.service import Context
 
 log = structlog.get_logger()
@@ -30,9 +32,10 @@ ASKED_AS = {"ts": "toUnixTimestamp64Micro(ts)", "appended_at": "toUnixTimestamp6
 class GpuRepair(Service):  # type: ignore[misc]  # mode is untyped
     """Goes through the unpriced readings at start and whenever prices may have changed."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, models: UnpricedModels) -> None:
         super().__init__()
         self._context = context
+        self._models = models
         self._shelf = GpuShelf(context.control.log)
         self._look = asyncio.Event()
         self._books_seen = -1
@@ -57,9 +60,7 @@ class GpuRepair(Service):  # type: ignore[misc]  # mode is untyped
     async def repair(self) -> int:
         """Price what has a price now; returns how many readings."""
         books, repaired = self._shelf.at(self._context.control.log.offset), 0
-        for org, model, region in await self._context.clickhouse.query(
-            "select distinct org, gpu_model, labels['region'] from gpu_samples final where status = 'unpriced'"
-        ):
+        for org, model, region in await self._models_without():
             prices = books.get(org, NOTHING_DECLARED).prices
             if not prices.knows(model):
                 continue
@@ -71,9 +72,17 @@ class GpuRepair(Service):  # type: ignore[misc]  # mode is untyped
                 ]
                 await self._write(priced)
                 repaired += len(priced)
+        still = {(org, model) for org, model, _ in await self._models_without()}
+        await retrying("saying which GPUs have a price", lambda: self._models.settle(still), retry_on=(NotNowError,))
         if repaired:
             log.info("readings priced that had no price", readings=repaired)
         return repaired
+
+    async def _models_without(self) -> Sequence[Sequence[str]]:
+        """(org, GPU model, region) of the readings without a price."""
+        return await self._context.clickhouse.query(
+            "select distinct org, gpu_model, labels['region'] from gpu_samples final where status = 'unpriced'"
+        )
 
     async def _unpriced(self, org: str, model: str, region: str) -> AsyncIterator[list[Row]]:
         """Unpriced readings of a model, a chunk at a time, in order of device and time."""

@@ -140,7 +140,7 @@ def _process(record: Mapping[str, Any]) -> Process:
     identity = {name: record[name] for name in IDENTITY if record[name]}
     slices = _count(record, "time_slices")
     memory = _count(record, "memory_bytes")
-    return Process(identity, _share(record, "sm_share"), memory, 1 if slices is None else slices)
+    return Process(identity, _share(record, "sm_share"), memory, slices or 1)
 
 
 def _holders(processes: Sequence[Process]) -> list[Process]:
