@@ -3,6 +3,7 @@
 import typer
 
 from spendstream.cli import bench, control, demo, operations, query, run, setup, up, verify
+from spendstream.cli.economics import economics_app
 from spendstream.cli.load import load_app
 from spendstream.cli.report import report_app
 
@@ -27,3 +28,4 @@ app.command("demo")(demo.demo)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
 operations.mount(app)
+app.add_typer(economics_app, name="economics")
