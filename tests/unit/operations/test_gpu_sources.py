@@ -58,3 +58,12 @@ def test_a_file_that_is_no_table_is_refused_whole(tmp_path: Path, content: bytes
     assert str(path) in str(refused.value) and refused.value.code == USAGE
     with pytest.raises(CommandError, match="missing"):
         table_files([tmp_path / "missing.csv"], "default")
+
+
+def test_the_examples_are_read_whole() -> None:
+    folder = Path(__file__).parents[3] / "examples"
+    [scrapes] = dcgm_files([folder / "dcgm.txt"], NOON, 30_000, "default", None)
+    [table] = table_files([folder / "gpu.csv"], "default")
+    assert not scrapes.bad and not table.bad
+    assert [(len(each["instances"]), len(each["processes"])) for each in scrapes.records] == [(0, 1), (2, 1)] * 2
+    assert [len(each["processes"]) for each in table.records] == [2, 0]
