@@ -3,6 +3,7 @@
 import typer
 
 from spendstream.cli.alerts import alerts_app
+from spendstream.cli.billing import billing
 from spendstream.cli.budgets import budgets_app
 from spendstream.cli.dead_letters import dead_letters_app
 from spendstream.cli.doctor import doctor
@@ -16,6 +17,7 @@ from spendstream.cli.recommendations import recommendations_app
 def mount(app: typer.Typer) -> None:
     """Add the commands to the tree."""
     import_app.command("gpu")(import_gpu)
+    import_app.command("billing")(billing)
     app.add_typer(import_app, name="import")
     app.add_typer(dead_letters_app, name="dead-letters")
     app.command("doctor")(doctor)

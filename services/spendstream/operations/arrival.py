@@ -47,8 +47,18 @@ async def until_queryable(
 
     `NotQueryableError` at the deadline, or earlier when no attribution service runs.
     """
+    await until_nothing_is_missing(settings, lambda: waiting_for(store, awaited), deadline, tell)
+
+
+async def until_nothing_is_missing(
+    settings: Settings, missing: Callable[[], str | None], deadline: float, tell: Callable[[str], None]
+) -> None:
+    """Return once `missing()` (asked in a thread: what is still awaited, in words) is None.
+
+    `NotQueryableError` at the deadline, or earlier when no attribution service runs.
+    """
     absent_since, asked_at = None, 0.0
-    while (waiting := await asyncio.to_thread(waiting_for, store, awaited)) is not None:
+    while (waiting := await asyncio.to_thread(missing)) is not None:
         tell(waiting)
         now = time.monotonic()
         if now - asked_at > ASK_SERVICES_EVERY_S:

@@ -65,17 +65,17 @@ def schema_ids() -> Mapping[str, int]:
 
 
 @cache
-def earlier_versions() -> Mapping[int, tuple[str, int]]:
-    """Wire id → (record, version) of every version that a later one has replaced."""
-    current = set(schema_ids().values())
-    entries = _declarations()["schemas"]
-    return {int(e["id"]): (e["record"], int(e["version"])) for e in entries if e["id"] not in current}
+def released_ids() -> Mapping[int, tuple[str, int]]:
+    """Record and version behind every wire id that was ever given out."""
+    return {int(entry["id"]): (entry["record"], int(entry["version"])) for entry in _declarations()["schemas"]}
 
 
 @cache
-def released_schema(record: str, version: int) -> Any:
-    """Parsed Avro schema of a released version, as it was written then."""
-    return fastavro.parse_schema(json.loads((directory() / "released" / f"{record}-v{version}.avsc").read_text()))
+def released_schema(schema_id: int) -> Any:
+    """Parsed Avro schema a wire id stands for, as it was released."""
+    record, version = released_ids()[schema_id]
+    text = (directory() / "released" / f"{record}-v{version}.avsc").read_text()
+    return fastavro.parse_schema(json.loads(text))
 
 
 @cache
