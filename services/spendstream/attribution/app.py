@@ -1,4 +1,4 @@
-"""Wiring: the first cursor on `usage`, the second into `charges`, the projection of `costs` and dead letters, bills."""
+"""Wiring: the first cursor on `usage`, the second into `charges`, projections of what was published, GPUs, bills."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,9 @@ import faust
 from mode import Service
 
 from spendstream.attribution.billing import BillProcessor
+from spendstream.attribution.gpu import GpuProcessor
+from spendstream.attribution.gpu_alerts import UnpricedModels
+from spendstream.attribution.gpu_repair import GpuRepair
 from spendstream.attribution.ledger import Ledger, RecentRanges
 from spendstream.attribution.processor import AttributionProcessor
 from spendstream.attribution.reconciliation import ReconciliationWatch
@@ -16,6 +19,7 @@ from spendstream.runtime.projection.tables import (
     CALLER_COSTS,
     CONTROL,
     DEAD_LETTERS,
+    GPU_DEAD_LETTERS,
     OWNER_COSTS,
     PRICES,
     alerts,
@@ -35,16 +39,21 @@ def build(context: Context) -> Sequence[faust.App | Service]:
         CALLER_COSTS,
         DEAD_LETTERS,
         BILLING_DEAD_LETTERS,
+        GPU_DEAD_LETTERS,
         CONTROL,
         PRICES,
         alerts("alerts", "pipeline", "governance"),
     ]
     projector = Projector(context.clickhouse, tables)
+    models = UnpricedModels(context.publisher)
+    repair = GpuRepair(context, models)
     bills = BillProcessor(context)
     return [
         app,
         ledger,
         projector.app(context.settings, f"{context.service}-ledger"),
+        GpuProcessor(context, models, repair.look_again).app(),
+        repair,
         bills.app(f"{context.service}-billing"),
         ReconciliationWatch(context, lambda: bills.reads),
     ]

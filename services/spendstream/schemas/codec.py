@@ -28,6 +28,13 @@ def frame(record: str) -> bytes:
 
 
 @cache
+def earlier_frames(record: str) -> frozenset[bytes]:
+    """What stands before values of the versions a record had before."""
+    earlier = {wire_id for wire_id, (name, _) in released_ids().items() if name == record} - {schema_ids()[record]}
+    return frozenset(HEADER.pack(MAGIC, wire_id) for wire_id in earlier)
+
+
+@cache
 def _schemas_of(schema_id: int) -> tuple[str, Any, Any] | None:
     """Record, the schema its bytes are in, and the one to read them as where that is a newer version."""
     if schema_id not in released_ids():
