@@ -1,8 +1,11 @@
 """Documents with mistakes."""
 
+import json
+import subprocess
+
 import pytest
 
-from tests.e2e.conftest import System
+from tests.e2e.conftest import PROGRAM, System
 
 pytestmark = pytest.mark.embedded
 
@@ -83,3 +86,13 @@ def test_deleting_by_name_alone_suggests_the_kind(system: System) -> None:
     assert "did you mean Budget/red-month?" in system.run("delete", "red-month", code=2).stderr
     system.run("delete", "Budget/red-month")
     assert "there is no Budget/red-month" in system.run("delete", "Budget/red-month", code=2).stderr
+
+
+def test_commands_find_the_stack_that_runs_in_their_home(system: System) -> None:
+    given = ("KAFKA_BOOTSTRAP", "CLICKHOUSE_URL")
+    environment = {name: value for name, value in system.environment.items() if name not in given}
+    for command in (["query", "select 1 as one", "--json"], ["topics", "apply", "--json"]):
+        done = subprocess.run(
+            [*PROGRAM, *command], env=environment, cwd=system.home, capture_output=True, text=True, check=True
+        )
+        assert json.loads(done.stdout)

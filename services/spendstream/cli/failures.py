@@ -57,7 +57,10 @@ def _unavailable(error: Exception) -> str | None:
     from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError  # noqa: PLC0415 - slow to import
 
     from spendstream.runtime.retry import GivenUpError, NotNowError  # noqa: PLC0415
+    from spendstream.runtime.settings import ForeignStackError  # noqa: PLC0415
 
+    if isinstance(error, ForeignStackError):
+        return str(error)
     if "UNKNOWN_DATABASE" in str(error) or "UNKNOWN_TABLE" in str(error):
         return "ClickHouse has no Spendstream tables yet; run `spendstream migrate` (or `spendstream up`)"
     if isinstance(error, KafkaConnectionError | KafkaTimeoutError):
