@@ -8,6 +8,8 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from spendstream.cli import INTERRUPTED
+
 OK, CHECK_FAILED, USAGE, UNAVAILABLE = 0, 1, 2, 3
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -38,7 +40,7 @@ def explained(app: Callable[..., Any]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if (show := getattr(error, "show", None)) is not None:  # typer's own usage errors
             show(file=sys.stderr)
