@@ -1,6 +1,7 @@
 """What every reader shares: rows good and bad, and the identity of a row in a file."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,6 +62,26 @@ def micros_of(text: str) -> int:
     if dot:
         digits = len(tail) - len(tail.lstrip("0123456789"))
         text = f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}"
-    moment = datetime.fromisoformat(text.strip())
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"{text.strip()!r} is no time: expected one like 2026-03-01T12:00:00Z") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def count_of(text: str) -> int:
+    """A whole number from 0 to 2^63 - 1; `ValueError` otherwise."""
+    try:
+        count = int(text)
+    except ValueError:
+        count = -1
+    if not 0 <= count < 2**63:
+        raise ValueError(f"{text[:40]!r} is no count: expected a whole number from 0 to 2^63 - 1")
+    return count
+
+
+def bad_row(line: int, faults: Sequence[tuple[str, str]]) -> BadRow:
+    """One bad row with all its (column, problem)s: it stands at the first, the others follow in its text."""
+    (column, problem), *others = faults
+    return BadRow(line, column, "; ".join([problem, *(f"{name}: {what}" for name, what in others)]))

@@ -76,3 +76,12 @@ def test_a_bad_usage_row_names_line_and_column_and_the_next_row_survives(tmp_pat
 def test_a_wrong_header_refuses_the_file(tmp_path, header):
     with pytest.raises(UnreadableTrace, match="line 1"):
         list(read_usage_csv(written(tmp_path, header)))
+
+
+def test_every_fault_of_a_row_is_said_in_words(tmp_path):
+    [bad] = read_usage_csv(written(tmp_path, HEADER + "e,noon,,p,m,inclusive,ten,true,,{\n"))
+    assert bad.column == "occurred_at"
+    assert "'noon' is no time: expected one like 2026-" in bad.problem
+    for said in ("service: is empty", "input_tokens: 'ten' is no count", "attributes: '{' is no JSON object"):
+        assert said in bad.problem
+    assert not any(inner in bad.problem for inner in ("isoformat", "invalid literal", "Expecting"))
