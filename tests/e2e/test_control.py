@@ -96,3 +96,14 @@ def test_commands_find_the_stack_that_runs_in_their_home(system: System) -> None
             [*PROGRAM, *command], env=environment, cwd=system.home, capture_output=True, text=True, check=True
         )
         assert json.loads(done.stdout)
+
+
+def test_a_query_is_answered_in_the_words_of_who_asked(system: System) -> None:
+    for sql, says in (
+        ("select nope from v_cost", "`nope`"),
+        ("select (1", "Syntax error"),
+        ("select 1 format JSON", "FORMAT"),
+    ):
+        said = system.run("query", sql, code=1).stderr
+        assert says in said and not any(word in said for word in ("DB::", "http", "Native", "version"))
+    assert "no rows" in system.run("query", "select 1 where 0").stderr

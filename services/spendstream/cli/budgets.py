@@ -1,11 +1,13 @@
 """`spendstream budgets status`."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 
 import typer
 
+from spendstream.cli.failures import errors
 from spendstream.cli.output import print_json, print_table
 from spendstream.cli.reaching import JsonOption, reaching
 
@@ -31,6 +33,9 @@ def status(
     if as_json:
         print_json([row._asdict() for row in found])
         return
+    if not found:
+        errors.print("nothing yet: no Budget document is applied, or the service budgets does not run", style="dim")
+    places = places_for(usd for row in found for usd in (row.spent_usd, row.amount_usd, row.forecast_usd))
     now = datetime.now(UTC)
     rows = [
         (
@@ -38,10 +43,10 @@ def status(
             row.scope or "everything",
             f"{row.window_start:%Y-%m-%d %H:%M} to {row.window_end:%Y-%m-%d %H:%M}"
             + (" (ended)" if row.window_end <= now else ""),
-            cents(row.spent_usd),
-            cents(row.amount_usd),
+            dollars(row.spent_usd, places),
+            dollars(row.amount_usd, places),
             f"{row.share:.1%}",
-            cents(row.forecast_usd),
+            dollars(row.forecast_usd, places),
             row.state if row.state == "ok" else f"{row.state} ({row.severity})",
         )
         for row in found
@@ -49,8 +54,11 @@ def status(
     print_table("", COLUMNS, rows)
 
 
-def cents(usd: Decimal | None) -> str:
-    """Dollars for a table: rounded to cents, to more where cents would say nothing."""
-    if usd is None:
-        return ""
-    return f"{usd:,.2f}" if usd == 0 or abs(usd) >= 1 else f"{usd:,.6f}"
+def places_for(amounts: Iterable[Decimal | None]) -> int:
+    """Decimals for all amounts of a table: cents, or six where cents would say nothing of one of them."""
+    return 6 if any(usd is not None and 0 < abs(usd) < 1 for usd in amounts) else 2
+
+
+def dollars(usd: Decimal | None, places: int) -> str:
+    """Dollars for a table, rounded."""
+    return "" if usd is None else f"{usd:,.{places}f}"

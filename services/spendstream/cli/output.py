@@ -56,12 +56,26 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     for i, name in enumerate(columns):
         numeric = any(isinstance(row[i], int | float | Decimal) and not isinstance(row[i], bool) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(cell(value) for value in row))
+    for row in _texts(len(columns), rows):
+        table.add_row(*row)
     target = console if sys.stdout.isatty() else Console(highlight=False, width=max(120, _width(columns, rows)))
     target.print(table)
 
 
+def _texts(count: int, rows: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """Cells as text; decimals of a column keep their places as soon as one of them needs them."""
+    broken = [
+        any(isinstance(row[i], Decimal) and row[i].is_finite() and row[i] != row[i].to_integral() for row in rows)
+        for i in range(count)
+    ]
+    return [
+        [format(value, "f") if broken[i] and isinstance(value, Decimal) else cell(value) for i, value in enumerate(row)]
+        for row in rows
+    ]
+
+
 def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
-    widths = [max([len(name), *(len(cell(row[i])) for row in rows)]) for i, name in enumerate(columns)]
+    texts = _texts(len(columns), rows)
+    widths = [max([len(name), *(len(row[i]) for row in texts)]) for i, name in enumerate(columns)]
+
     return min(4_000, sum(widths) + 2 * len(widths) + 4)
