@@ -1,12 +1,12 @@
 """`spendstream budgets status`."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated
 
 import typer
 
-from spendstream.cli.output import print_json, print_table
+from spendstream.cli.failures import errors
+from spendstream.cli.output import dollars, places_for, print_json, print_table
 from spendstream.cli.reaching import JsonOption, reaching
 
 budgets_app = typer.Typer(help="What may be spent, and what is.", no_args_is_help=True)
@@ -31,6 +31,9 @@ def status(
     if as_json:
         print_json([row._asdict() for row in found])
         return
+    if not found:
+        errors.print("nothing yet: no Budget document is applied, or the service budgets does not run", style="dim")
+    places = places_for(usd for row in found for usd in (row.spent_usd, row.amount_usd, row.forecast_usd))
     now = datetime.now(UTC)
     rows = [
         (
@@ -38,19 +41,12 @@ def status(
             row.scope or "everything",
             f"{row.window_start:%Y-%m-%d %H:%M} to {row.window_end:%Y-%m-%d %H:%M}"
             + (" (ended)" if row.window_end <= now else ""),
-            cents(row.spent_usd),
-            cents(row.amount_usd),
+            dollars(row.spent_usd, places),
+            dollars(row.amount_usd, places),
             f"{row.share:.1%}",
-            cents(row.forecast_usd),
+            dollars(row.forecast_usd, places),
             row.state if row.state == "ok" else f"{row.state} ({row.severity})",
         )
         for row in found
     ]
     print_table("", COLUMNS, rows)
-
-
-def cents(usd: Decimal | None) -> str:
-    """Dollars for a table: rounded to cents, to more where cents would say nothing."""
-    if usd is None:
-        return ""
-    return f"{usd:,.2f}" if usd == 0 or abs(usd) >= 1 else f"{usd:,.6f}"

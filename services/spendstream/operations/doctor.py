@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from spendstream.operations import checks, usage_topic
 from spendstream.operations.backlogs import backlogs, committed, ledger_positions, log_ends
@@ -45,8 +45,15 @@ async def _broker(settings: Settings) -> tuple[Mapping[str, int] | None, Finding
             existing = await partition_counts(settings)
     except (KafkaError, OSError, TimeoutError) as error:
         advice = "start it (`spendstream up`), or set KAFKA_BOOTSTRAP and its credentials"
-        return None, Finding("broker", FAIL, f"{settings.kafka_bootstrap}: {error}", advice)
+        return None, Finding("broker", FAIL, f"{settings.kafka_bootstrap} {_why(error)}", advice)
     return existing, Finding("broker", OK, settings.kafka_bootstrap)
+
+
+def _why(error: Exception) -> str:
+    """Short: what the library says of its sockets helps nobody."""
+    if isinstance(error, KafkaConnectionError | OSError):  # a TimeoutError is an OSError
+        return "does not answer"
+    return f"says {type(error).__name__}: {str(error)[:80]}"
 
 
 def _database(settings: Settings) -> tuple[Store | None, Finding, Finding]:
@@ -59,7 +66,7 @@ def _database(settings: Settings) -> tuple[Store | None, Finding, Finding]:
         return None, reachable, checks.migrations(_shipped_migrations(), {})
     except NotNowError as error:
         advice = "start it (`spendstream up`), or set CLICKHOUSE_URL with user and password"
-        unreachable = Finding("ClickHouse", FAIL, f"{where}: {str(error)[:200]}", advice)
+        unreachable = Finding("ClickHouse", FAIL, str(error)[:120], advice)
         return None, unreachable, Finding("migrations", SKIPPED, "needs ClickHouse")
 
 

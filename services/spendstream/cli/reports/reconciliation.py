@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from spendstream.cli.budgets import cents
 from spendstream.cli.failures import USAGE, CommandError, errors
-from spendstream.cli.output import print_json, print_table
+from spendstream.cli.output import cents, print_json, print_table
 from spendstream.cli.reaching import JsonOption, reaching
 from spendstream.cli.reports.options import PeriodOption, period_option
 
