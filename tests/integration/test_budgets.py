@@ -1,6 +1,7 @@
 """Usage to alerts, enforcement and budget_status through every service, with stops and restarts on the way."""
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
@@ -170,3 +171,27 @@ async def _recreate(system: Installation, topic: str) -> None:
     finally:
         await admin.close()
     await apply_topics(system.settings)
+
+
+@pytest.mark.embedded
+def test_a_budget_whose_document_was_lost_with_the_broker_is_not_shown_as_ok(
+    installation: Installation, tmp_path: Path
+) -> None:
+    system = installation
+    budgets = system.service("budgets")
+    budgets.start()
+    declare(system, tmp_path)
+    system.until("select count() from budget_status where budget = 'small'", lambda rows: rows > 0)
+    [row] = json.loads(system.run("budgets", "status", "--json").stdout)
+    assert (row["budget"], row["state"], row["in_force"]) == ("small", "ok", True)
+    assert budgets.stop() == 0
+    system.stack.kill_broker()
+    away = system.run("budgets", "status", "--json")
+    assert json.loads(away.stdout)[0]["in_force"] is None and "unknown" in away.stderr
+    system.stack.start_broker()
+    asyncio.run(apply_topics(system.settings))
+    [row] = json.loads(system.run("budgets", "status", "--json").stdout)
+    assert row["in_force"] is False
+    assert "not in force" in system.run("budgets", "status").stdout
+    declare(system, tmp_path)
+    assert "not in force" not in system.run("budgets", "status").stdout
