@@ -20,6 +20,8 @@ def status(
 ) -> None:
     """Where each budget stands in its window, the most used first.
 
+    A budget whose document is not in force any more (the broker was lost) says so: nothing watches it.
+
     Example: spendstream budgets status --json
     """
     from spendstream.operations import standing  # noqa: PLC0415
@@ -27,9 +29,14 @@ def status(
     from spendstream.runtime.settings import Settings  # noqa: PLC0415
 
     with reaching():
-        found = standing.budgets(Store(Settings.load()), all_windows)
+        settings = Settings.load()
+        found = standing.budgets(Store(settings), all_windows)
+        declared = standing.declared_budgets(settings)
+    if declared is None:
+        errors.print("The broker does not answer: whether the documents of these budgets are in force is unknown.")
+    in_force = [None if declared is None else (row.org, row.budget) in declared for row in found]
     if as_json:
-        print_json([row._asdict() for row in found])
+        print_json([row._asdict() | {"in_force": known} for row, known in zip(found, in_force, strict=True)])
         return
     if not found:
         errors.print("nothing yet: no Budget document is applied, or the service budgets does not run", style="dim")
@@ -45,8 +52,14 @@ def status(
             dollars(row.amount_usd, places),
             f"{row.share:.1%}",
             dollars(row.forecast_usd, places),
-            row.state if row.state == "ok" else f"{row.state} ({row.severity})",
+            _state(row.state, row.severity, known),
         )
-        for row in found
+        for row, known in zip(found, in_force, strict=True)
     ]
     print_table("", COLUMNS, rows)
+
+
+def _state(state: str, severity: str, in_force: bool | None) -> str:
+    if in_force is False:
+        return "not in force: apply its document again"
+    return state if state == "ok" else f"{state} ({severity})"
