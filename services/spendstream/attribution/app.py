@@ -33,7 +33,7 @@ def build(context: Context) -> Sequence[faust.App | Service]:
     processor = AttributionProcessor(context, recent)
     ledger = Ledger(context, recent)
     processor.assignment_changed = ledger.follow
-    app = build_app(context.settings, context.service, ["usage"], processor)
+    app = build_app(context.settings, context.service, ["usage"], processor, lost=processor.lost)
     tables: list[Projection | ColumnProjection] = [
         OWNER_COSTS,
         CALLER_COSTS,

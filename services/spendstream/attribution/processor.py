@@ -30,6 +30,7 @@ from spendstream.rating import Book, BookShelf
 from spendstream.runtime import clock, metrics
 from spendstream.runtime.dead_letters import DeadLetters
 from spendstream.runtime.kafka.consume import Run
+from spendstream.runtime.kafka.incarnations import topic_ids
 from spendstream.runtime.kafka.plan_log import Plan, plan_record
 from spendstream.runtime.kafka.publisher import Message, org_partition
 from spendstream.runtime.kafka.transport import Record
@@ -82,6 +83,13 @@ class AttributionProcessor:
     async def revoked(self) -> None:
         self._lanes.clear()
         self.assignment_changed({})
+
+    async def lost(self) -> str | None:
+        """Why the loaded state is of no use any more: usage was deleted and created again."""
+        incarnation = (await topic_ids(self._settings, [TOPIC]))[TOPIC]
+        if incarnation and any(lane.state.incarnation != incarnation for lane in self._lanes.values()):
+            return f"{TOPIC} was created anew"
+        return None
 
     async def process(self, run: Run) -> None:
         """Carry out every range the buffered records complete; new records become one new range."""
