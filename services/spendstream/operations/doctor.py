@@ -168,7 +168,10 @@ def _gpus(store: Store) -> Finding:
 
 def _conservation(store: Store) -> Finding:
     [(difference,)] = store.rows("select difference from v_conservation")
-    counted = charges = 0
+    counted = 0
+    charges = store.rows("select count() from charges where 0")[0][
+        0
+    ]  # a missing table shows before anything is counted
     for incarnation, partition, first, last, events in store.rows(
         "select incarnation, partition, min(first), max(last), sum(priced + partial + unpriced)"
         f" from ledger_ranges final where {LAST_DAY} group by incarnation, partition"
