@@ -198,6 +198,7 @@ def build_app(
         broker_session_timeout=settings.kafka_session_timeout_ms / 1000,
         broker_heartbeat_interval=min(1.0, settings.kafka_session_timeout_ms / 3000),
         broker_commit_interval=1.0,
+        consumer_metadata_max_age_ms=10_000,  # a topic that was deleted and created again is assigned anew within that
         broker_max_poll_records=settings.batch_records,
         consumer_max_fetch_size=8 * 1024 * 1024,
         consumer_auto_offset_reset="earliest",
