@@ -18,6 +18,7 @@ pytestmark = pytest.mark.embedded
 
 EACH = Decimal("0.0013")
 MONTH = f"{LAST_MONTH.start:%Y-%m}"
+MONTH_START = datetime.combine(LAST_MONTH.start, time(), UTC)
 WHEN = datetime.combine(LAST_MONTH.start, time(12), UTC)
 AT = int(WHEN.timestamp()) * 1_000_000
 RULES = """
@@ -50,22 +51,6 @@ INVOICE = """
 kind: AttributionRule
 name: invoice
 spec: {match: {category: external_apis, provider: test}, model: direct, counted_in: billing}
-"""
-SUPPORT = Path(__file__).parents[1] / "support"
-#: What allocation reads of v_bill and v_gpu_cost.
-LIKE_THE_OTHERS = """
-drop table if exists {database}.v_bill;
-drop table if exists {database}.v_gpu_cost;
-create table {database}.v_bill (
-  org String, line_id String, month Date, provider String, spend_category String, service_name String, model String,
-  region_id String, sub_account_id String, charge_category String, team String, project String, environment String,
-  cost_center String, billed_cost Decimal(38, 12), consumed_quantity Nullable(Decimal(38, 12)), consumed_unit String,
-  billed_tokens Nullable(Decimal(38, 12)), billed_requests Nullable(Decimal(38, 12))
-) engine = MergeTree order by line_id;
-create table {database}.v_gpu_cost (
-  org String, ts DateTime64(6, 'UTC'), interval_ms Int64, gpu_model String, service String, team String, project String,
-  environment String, cost_center String, kind String, share Float64, cost_usd Decimal(38, 12)
-) engine = MergeTree order by ts;
 """
 SHARES = "kind: AttributionRule\nname: gateway\nspec: {match: {service: gateway}, model: fixed, shares: {ads: 1}}\n"
 
@@ -156,19 +141,10 @@ def test_a_month_is_shown_written_once_and_corrected_by_versions(installation: I
     assert json.loads(system.run("reallocate", "--period", "2020-01", "--json").stdout)["allocations"] == []
 
 
-def statements(system: Installation, sql: str) -> None:
-    client = connect(system.settings)
-    for statement in sql.split(";\n"):
-        if text := "\n".join(line for line in statement.splitlines() if not line.startswith("--")).strip():
-            client.command(text.replace("{database}", "spendstream"))
-
-
 def test_bills_and_gpus_are_shared_out_too_and_no_dollar_is_counted_twice(
     installation: Installation, tmp_path: Path
 ) -> None:
     system = installation
-    statements(system, LIKE_THE_OTHERS)
-    statements(system, (SUPPORT / "allocation_sources.sql").read_text())
     system.service("attribution").start()
     system.run("apply", "-f", file(tmp_path, "prices.yaml", PRICES), "-f", file(tmp_path, "rules.yaml", EVERY_SOURCE))
     publish(system, "search", 3, team="search")
@@ -231,16 +207,17 @@ def bill(
     system: Installation, line_id: str, provider: str, category: str, service: str, usd: Any, **columns: Any
 ) -> None:
     row = {
-        "org": "default", "line_id": line_id, "month": LAST_MONTH.start, "provider": provider,
-        "spend_category": category, "service_name": service, "charge_category": "Usage", "billed_cost": Decimal(usd),
+        "org": "default", "line_id": line_id, "version": 1, "billing_period_start": MONTH_START,
+        "provider": provider, "provider_name": provider, "team": "unallocated", "spend_category": category,
+        "service_name": service, "charge_category": "Usage", "billed_cost": Decimal(usd),
         **columns,
     }  # fmt: skip
-    connect(system.settings).insert("v_bill", [list(row.values())], column_names=list(row))
+    connect(system.settings).insert("billing_items", [list(row.values())], column_names=list(row))
 
 
 def gpu(system: Installation, kind: str, usd: int, **columns: str) -> None:
     row = {
-        "org": "default", "ts": WHEN, "interval_ms": 1_000, "share": 0.5,
+        "org": "default", "ts": WHEN, "gpu_uuid": f"GPU-{kind}", "interval_ms": 1_000, "share": 0.5,
         "kind": kind, "cost_usd": Decimal(usd), **columns,
     }  # fmt: skip
-    connect(system.settings).insert("v_gpu_cost", [list(row.values())], column_names=list(row))
+    connect(system.settings).insert("gpu_costs", [list(row.values())], column_names=list(row))
