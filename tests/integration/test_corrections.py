@@ -74,7 +74,7 @@ def test_a_back_dated_price_moves_history_only_by_reprice_and_only_once(system: 
     system.until("select count() from charges", lambda n: n == 140)
     tell(system, tmp_path, price(input=Decimal("0.5")))
 
-    period = ("--from", "1d", "--to", "2999-01-01")
+    period = ("--from", "2020-01-01", "--to", "2999-01-01")
     diff = json.loads(system.run("reprice", *period, "--json").stdout)
     assert (diff["examined"], diff["changed"], diff["applied"]) == (140, 140, False)
     assert (diff["before_usd"], diff["after_usd"]) == ("0.182000000000", "0.112000000000")

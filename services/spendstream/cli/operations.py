@@ -1,4 +1,4 @@
-"""Operators' commands: imports, dead letters, alerts, budgets, recommendations, doctor."""
+"""Operators' commands: imports, dead letters, repricing, alerts, budgets, recommendations, doctor."""
 
 import typer
 
@@ -8,6 +8,7 @@ from spendstream.cli.dead_letters import dead_letters_app
 from spendstream.cli.doctor import doctor
 from spendstream.cli.imports import import_app
 from spendstream.cli.recommendations import recommendations_app
+from spendstream.cli.reprice import reprice
 
 
 def mount(app: typer.Typer) -> None:
@@ -15,6 +16,7 @@ def mount(app: typer.Typer) -> None:
     app.add_typer(import_app, name="import")
     app.add_typer(dead_letters_app, name="dead-letters")
     app.command("doctor")(doctor)
+    app.command("reprice")(reprice)
     app.add_typer(alerts_app, name="alerts")
     app.add_typer(budgets_app, name="budgets")
     app.add_typer(recommendations_app, name="recommendations")
