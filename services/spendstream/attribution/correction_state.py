@@ -11,6 +11,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ import polars as pl
 
 from spendstream.domain.corrections import Revisions
 from spendstream.domain.rollups import LATE_BLOCK, Rollups
+from spendstream.runtime.kafka.transport import Record
 
 DAY_MS: Final = 86_400_000
 NOTHING: Final = -1
@@ -52,6 +54,14 @@ class CorrectionState:
         clock = np.maximum.accumulate(np.maximum(appended_ms, self.clock_ms))
         self.clock_ms = int(clock[-1])
         return (clock // DAY_MS << 32) + offsets // LATE_BLOCK
+
+
+def by_block(records: Sequence[Record]) -> list[list[Record]]:
+    """Consecutive records, cut where a block of offsets ends.
+
+    No batch crosses such an end: who reads `costs` takes a block for complete once the log is behind it.
+    """
+    return [list(block) for _, block in groupby(records, key=lambda record: record.offset // LATE_BLOCK)]
 
 
 class CorrectionFiles:

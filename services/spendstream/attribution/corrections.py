@@ -18,11 +18,11 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from spendstream.attribution.correction_state import NOTHING, CorrectionFiles, CorrectionState
+from spendstream.attribution.correction_state import NOTHING, CorrectionFiles, CorrectionState, by_block
 from spendstream.attribution.publishing import publish_costs
 from spendstream.attribution.rows import cost_messages
 from spendstream.corrections.standing import incarnation_of
-from spendstream.domain.rollups import LATE_BLOCK, MINUTE_US, SUMS
+from spendstream.domain.rollups import MINUTE_US, SUMS
 from spendstream.runtime import metrics
 from spendstream.runtime.clickhouse.money import usd_array
 from spendstream.runtime.kafka.columns import decode_columns
@@ -90,9 +90,7 @@ class CorrectionProcessor:
         if fresh is None:
             return
         lane.whole = False
-        # No batch crosses a block of offsets: whoever reads `costs` may take a block for complete behind its end.
-        for first in sorted({record.offset // LATE_BLOCK for record in fresh.records}):
-            records = [record for record in fresh.records if record.offset // LATE_BLOCK == first]
+        for records in by_block(fresh.records):
             await self._take(lane, Run(run.topic, run.partition, records))
         lane.whole = True
         if time.monotonic() - lane.saved_at > SNAPSHOT_EVERY_S:
@@ -119,7 +117,7 @@ class CorrectionProcessor:
 
     async def _take(self, lane: CorrectionLane, run: Run) -> None:
         state, publisher = lane.state, self._context.publisher
-        accepted, messages = await asyncio.to_thread(_add, state, run, self._context.settings.caller_rows)
+        accepted, messages = await asyncio.to_thread(take_in, state, run, self._context.settings.caller_rows)
         publish = partial(publish_costs, publisher, messages)
         await retrying("publishing corrections", publish, retry_on=(NotNowError,))
         if accepted.height:
@@ -131,7 +129,7 @@ class CorrectionProcessor:
         metrics.corrections_total.labels("void").inc(len(run.records) - accepted.height)
 
 
-def _add(state: CorrectionState, run: Run, caller_rows: bool) -> tuple[pl.DataFrame, list[tuple[str, Message]]]:
+def take_in(state: CorrectionState, run: Run, caller_rows: bool) -> tuple[pl.DataFrame, list[tuple[str, Message]]]:
     """The corrections of a run that count, and the `costs` messages of the rows they change."""
     columns = decode_columns(run.records, "Correction")
     for reject in columns.rejects:
