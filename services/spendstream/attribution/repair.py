@@ -21,7 +21,7 @@ from mode import Service
 from spendstream.corrections.charges import Period, chunks, read
 from spendstream.corrections.publish import TOPIC, CorrectionRun, publish, run_id
 from spendstream.corrections.rerate import changes, is_known
-from spendstream.corrections.standing import not_taken_in
+from spendstream.corrections.standing import not_taken_in, topic_ends
 from spendstream.domain.corrections import improvements
 from spendstream.rating import BookShelf, Prices
 from spendstream.runtime import clock
@@ -91,8 +91,8 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
     async def _repair(self) -> int:
         """Correct what can be priced; returns how many charges. While corrections are on their way it waits: 0."""
         context = self._context
-        partitions = await context.publisher.partitions(TOPIC)
-        if await not_taken_in(context.settings, context.clickhouse, partitions):
+        on_topic = await topic_ends(context.settings, await context.publisher.partitions(TOPIC))
+        if await not_taken_in(context.clickhouse, on_topic):
             self._news.set()
             await asyncio.sleep(SOON_S)
             return 0

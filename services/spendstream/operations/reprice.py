@@ -8,7 +8,7 @@ from typing import Any
 from spendstream.corrections.charges import Period
 from spendstream.corrections.publish import TOPIC, CorrectionRun, run_id
 from spendstream.corrections.reprice import Diff, apply, diff
-from spendstream.corrections.standing import not_taken_in
+from spendstream.corrections.standing import not_taken_in, topic_ends
 from spendstream.operations.arrival import NotQueryableError, until_nothing
 from spendstream.operations.store import Store
 from spendstream.rating import BookShelf
@@ -93,24 +93,30 @@ class Repricing:
         return {**vars(wanted), "prices_at": self._control.last_change(PRICES, self._control.offset)}
 
     async def _until_taken_in(self) -> None:
-        partitions = await self._publisher.partitions(TOPIC)
+        on_topic = await topic_ends(self._settings, await self._publisher.partitions(TOPIC))
 
         async def waiting() -> str | None:
-            count = await not_taken_in(self._settings, self._clickhouse, partitions)
+            count = await not_taken_in(self._clickhouse, on_topic)
             return f"{count} corrections to be taken in" if count else None
 
         await until_nothing(self._settings, waiting, self._deadline, self._reports.waiting)
 
     async def _not_summed(self) -> str | None:
         """Corrections of the newest log that the roll-ups do not hold: sums of both are equal once they do."""
-        [(corrections, rolled_up)] = await self._clickhouse.query(
-            "with (select argMax(incarnation, written_at) from correction_positions) as log"
-            " select (select (sum(cost_usd), sum(priced_events), sum(unpriced_events))"
-            "         from corrections final where log_incarnation = log),"
-            "        (select (sum(cost_usd), sum(priced_events), sum(unpriced_events))"
-            "         from cost_by_minute final where incarnation = log)"
-        )
-        return None if tuple(corrections) == tuple(rolled_up) else "corrections to be summed up"
+        log = "with (select argMax(incarnation, written_at) from correction_positions) as log"
+        sums = "(sum(cost_usd), sum(priced_events), sum(unpriced_events))"
+        # The last row is asked for first: whole sums are worth their while only when it is there.
+        for corrections, rolled_up in (
+            ("max(log_offset) from corrections", "max(last_offset) from cost_by_minute"),
+            (f"{sums} from corrections final", f"{sums} from cost_by_minute final"),
+        ):
+            [(wanted, there)] = await self._clickhouse.query(
+                f"{log} select (select {corrections} where log_incarnation = log),"
+                f" (select {rolled_up} where incarnation = log)"
+            )
+            if wanted != there and (isinstance(wanted, tuple) or wanted > there):
+                return "corrections to be summed up"
+        return None
 
 
 __all__ = ["NotQueryableError", "Reports", "Repriced", "Repricing", "Wanted"]
