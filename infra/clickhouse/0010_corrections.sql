@@ -52,6 +52,12 @@ create table if not exists {database}.correction_positions (
 ) engine = ReplacingMergeTree(last)
 order by (incarnation, partition);
 
+-- 0011 adds it too; the view below needs it now.
+alter table {database}.charges
+  add column if not exists owner_reason LowCardinality(String) default ''
+    comment 'which tags are unallocated and why, for example: team missing; cost_center unknown: cc-9'
+  after owner_source;
+
 -- Finds the few charges without a complete price among all the others.
 alter table {database}.charges add index if not exists rated_status status type set(4) granularity 1;
 
@@ -64,7 +70,7 @@ select
   c.operation as operation, c.category as category, c.region as region, c.tier as tier,
   if(k.revision = 0, c.status, k.status) as status,
   if(k.revision = 0, c.unpriced_reason, k.unpriced_reason) as unpriced_reason,
-  c.call_status as call_status, c.owner_source as owner_source,
+  c.call_status as call_status, c.owner_source as owner_source, c.owner_reason as owner_reason,
   if(k.revision = 0, c.price_id, k.price_id) as price_id,
   c.requests as requests, c.input_tokens as input_tokens, c.output_tokens as output_tokens,
   c.input_uncached_tokens as input_uncached_tokens, c.input_cache_read_tokens as input_cache_read_tokens,

@@ -1,6 +1,6 @@
 """What control documents mean to whoever prices usage: the price book and the owner registry at a control offset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,7 +10,19 @@ import polars as pl
 import structlog
 
 from spendstream.domain.attribution.owners import Owner, OwnerRegistry, parse_owner
-from spendstream.domain.prices import PRICED, Catalogue, Coded, ModelPrice, PriceBook, PriceRevision, Rated, parse_price
+from spendstream.domain.attribution.tags import TagPolicy, parse_tag_policy
+from spendstream.domain.prices import (
+    PRICED,
+    Catalogue,
+    Coded,
+    FxRates,
+    ModelPrice,
+    PriceBook,
+    PriceRevision,
+    Rated,
+    parse_fx_rate,
+    parse_price,
+)
 from spendstream.domain.tokens import Normalised, normalise
 from spendstream.runtime.control import ControlLog, Document
 from spendstream.runtime.retry import NotNowError
@@ -28,7 +40,8 @@ REPORTED_AS = {
     "output_audio": "audio_output_tokens",
     "input_image": "image_input_tokens",
 }
-KINDS = frozenset({"Price", "Owner"})
+PRICE_KINDS = frozenset({"Price", "FxRate"})
+KINDS = PRICE_KINDS | {"Owner", "Policy"}
 Rows = npt.NDArray[np.bool_]
 
 
@@ -131,13 +144,33 @@ class BookShelf:
 
     def _compile(self, version: int) -> Book:
         documents = list(self._control.documents(at=version))
-        prices: dict[str, list[PriceRevision]] = {}
-        for document in documents:
-            if (revision := _revision(document)) is not None:
-                prices.setdefault(document.org, []).append(revision)
-        books = {org: PriceBook.build(revisions, self._catalogue) for org, revisions in prices.items()}
+        books = {
+            org: PriceBook.build(price_revisions(own), self._catalogue, exchange_rates(own))
+            for org, own in _by_org(documents).items()
+            if any(document.kind == "Price" for document in own)
+        }
         owners = [owner for document in documents if (owner := _owner(document))]
-        return Book(version, Prices(books, PriceBook.build([], self._catalogue)), OwnerRegistry(owners))
+        policies = [policy for document in documents if (policy := _tag_policy(document))]
+        return Book(version, Prices(books, PriceBook.build([], self._catalogue)), OwnerRegistry(owners, policies))
+
+
+def _by_org(documents: Iterable[Document]) -> dict[str, list[Document]]:
+    found: dict[str, list[Document]] = {}
+    for document in documents:
+        found.setdefault(document.org, []).append(document)
+    return found
+
+
+def price_revisions(documents: Iterable[Document]) -> list[PriceRevision]:
+    """The token prices among an organisation's documents."""
+    return [revision for document in documents if (revision := _revision(document)) is not None]
+
+
+def exchange_rates(documents: Iterable[Document]) -> FxRates:
+    """An organisation's exchange rates; of two for one day the one that was known later."""
+    own = sorted((document for document in documents if document.kind == "FxRate"), key=lambda d: d.offset)
+    parsed = [parse_fx_rate(document.spec)[0] for document in own]
+    return FxRates(rate for rate in parsed if rate is not None)
 
 
 def _revision(document: Document) -> PriceRevision | None:
@@ -158,3 +191,12 @@ def _owner(document: Document) -> Owner | None:
     if errors:
         log.error("owner document ignored", key=document.key, errors=errors)
     return owner
+
+
+def _tag_policy(document: Document) -> TagPolicy | None:
+    if document.kind != "Policy" or document.spec.get("kind") != "tags":
+        return None
+    policy, errors = parse_tag_policy(document.org, document.name, document.spec)
+    if errors:
+        log.error("tag policy ignored", key=document.key, errors=errors)
+    return policy

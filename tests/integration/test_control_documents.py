@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from spendstream.control.publish import load_control
 from spendstream.runtime.control import Document
 from tests.support.installation import Installation
-from tests.support.usage import PRICES
+from tests.support.usage import PRICES, message, usage
 
 BUDGET = "kind: Budget\nname: small\nspec: {scope: {team: search}, window: hour, amount_usd: 10.5}\n"
 BAD = "kind: Budget\nname: broken\nspec:\n  scope: {team: search}\n  window: fortnight\n  amount_usd: 10\n"
@@ -93,3 +94,33 @@ def test_apply_returns_when_running_services_hold_the_documents(system: Installa
     system.service("attribution").start()
     told = json.loads(system.run("apply", "-f", write(tmp_path, "good.yaml", BUDGET), "--json").stdout)
     assert len(told["held_by"]) == 1 and told["held_by"][0].startswith("attribution/") and told["not_held_by"] == []
+
+
+EURO = """
+kind: FxRate
+name: EUR/2026-01-01
+spec: {currency: EUR, date: 2026-01-01, usd_per_unit: 1.25}
+---
+kind: Price
+name: euro/model
+spec:
+  {provider: euro, model: model, currency: EUR, effective_from: 2026-01-01, per_million_tokens: {input: 2, output: 4}}
+"""
+
+
+@pytest.mark.embedded
+def test_every_revision_of_a_price_is_in_its_table_and_euros_are_converted(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.service("attribution").start()
+    installation.run("apply", "-f", write(tmp_path, "euro.yaml", EURO))
+    installation.publish("usage", [message(usage("first", provider="euro", model="model"))])
+    # 1 000 × €2/M + 100 × €4/M = €0.0024 = $0.003
+    installation.until("select sum(cost_usd) from charges where status = 'priced'", lambda usd: usd == Decimal("0.003"))
+    assert "EUR@2026-01-01=1.25" in installation.value("select price_id from charges")
+    installation.run("apply", "-f", write(tmp_path, "dearer.yaml", EURO.replace("output: 4", "output: 5")))
+    installation.until("select count() from prices final", lambda n: n == 2)
+    rows = installation.query(
+        "select name, revision, toString(toDate(effective_from)) from prices final order by revision"
+    )
+    assert rows == [("euro/model", 1, "2026-01-01"), ("euro/model", 2, "2026-01-01")]

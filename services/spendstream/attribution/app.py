@@ -12,7 +12,7 @@ from spendstream.attribution.repair import Repairer
 from spendstream.runtime.kafka.consume import build_app
 from spendstream.runtime.kafka.transport import RunOptions
 from spendstream.runtime.projection import Projector
-from spendstream.runtime.projection.tables import CALLER_COSTS, CONTROL, DEAD_LETTERS, OWNER_COSTS, alerts
+from spendstream.runtime.projection.tables import CALLER_COSTS, CONTROL, DEAD_LETTERS, OWNER_COSTS, PRICES, alerts
 from spendstream.runtime.service import Context
 
 CORRECTIONS_LINGER_MS = 100
@@ -26,7 +26,7 @@ def build(context: Context) -> Sequence[faust.App | Service]:
     processor.assignment_changed = ledger.follow
     app = build_app(context.settings, context.service, ["usage"], processor)
     projector = Projector(
-        context.clickhouse, [OWNER_COSTS, CALLER_COSTS, DEAD_LETTERS, CONTROL, alerts("alerts", "pipeline")]
+        context.clickhouse, [OWNER_COSTS, CALLER_COSTS, DEAD_LETTERS, CONTROL, PRICES, alerts("alerts", "pipeline")]
     )
     corrections, repairer = CorrectionProcessor(context), Repairer(context)
     corrections.assignment_changed = repairer.follow

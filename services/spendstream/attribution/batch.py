@@ -15,16 +15,24 @@ from spendstream.domain.rollups import LATE_BLOCK, MINUTE_US, ON_TIME, lateness
 from spendstream.domain.tokens import BUCKETS, INPUT_BUCKETS, REJECT_REASONS, normalise
 from spendstream.rating import Book
 from spendstream.runtime.dead_letters import Rejection
-from spendstream.runtime.kafka.columns import Columns, decode_columns, original_bytes
+from spendstream.runtime.kafka.columns import Columns, Members, decode_columns
 from spendstream.runtime.kafka.transport import Record
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 FUTURE_US = 5 * 60 * 1_000_000
+#: A latency beyond this is nonsense: it counts as this in sums, so that no minute's sum overflows.
+LONGEST_MS = 30 * 86_400_000
+LONGEST_TEXT = 1_000
 SELF_HOSTED = ("self-hosted", "self_hosted", "vllm", "ollama")
 # Free-form tags and the trace id may differ between two sends of one event; everything else is its content.
 NOT_CONTENT = ("org", "event_id", "trace_id")
+NAMES = (
+    "org", "event_id", "team", "project", "environment", "cost_center", "service", "feature", "user_id", "api_key_id",
+    "provider", "model", "operation", "region", "service_tier", "status", "route", "prompt_hash", "session_id",
+    "trace_id",
+)  # fmt: skip
 TEXTS = ("project", "feature", "user_id", "api_key_id", "region", "prompt_hash", "session_id", "trace_id")
 
 
@@ -72,9 +80,6 @@ def rate(records: Sequence[Record], book: Book) -> RatedBatch:
     offsets = np.array([record.offset for record in records], dtype=np.int64)
     clock = (occurred > appended[columns.record] * 1_000 + FUTURE_US) | (occurred < 0)
     nameless = (usage["event_id"] == "").to_numpy()
-    valid = ~(rated.rejected | clock | nameless)
-    reasons = ["clock" if clock[i] else "missing_event_id" if nameless[i] else REJECT_REASONS[rated.reject_reason[i]]
-               for i in np.flatnonzero(~valid).tolist()]  # fmt: skip
     identity = usage.select("org", "event_id").hash_rows(seed=1).to_numpy()
     content = usage.drop(NOT_CONTENT).hash_rows(seed=2).to_numpy()
     events = usage.with_columns(
@@ -90,7 +95,25 @@ def rate(records: Sequence[Record], book: Book) -> RatedBatch:
         pl.Series("item", columns.item),
         *(pl.Series(f"{bucket}_tokens", normalised.buckets[bucket]) for bucket in BUCKETS),
     )
+    untagged = book.owners.quarantined(events)
+    wordy = _too_long(usage)
+    refused = clock | nameless | wordy | rated.rejected
+    valid = ~refused if untagged is None else ~(refused | untagged)
+    reasons = [
+        "clock" if clock[i]
+        else "missing_event_id" if nameless[i]
+        else "text_limit" if wordy[i]
+        else REJECT_REASONS[rated.reject_reason[i]] if rated.rejected[i]
+        else "missing_tag"
+        for i in np.flatnonzero(~valid).tolist()
+    ]  # fmt: skip
     return RatedBatch(records, columns, events, valid, reasons, identity, (content >> np.uint64(32)).astype(np.uint32))
+
+
+def _too_long(usage: pl.DataFrame) -> Bools:
+    """Events with a text nobody could use: it would be repeated in every roll-up row."""
+    longest = usage.select(pl.max_horizontal(pl.col(NAMES).str.len_bytes()).fill_null(0).alias("bytes"))["bytes"]
+    return (longest > LONGEST_TEXT).to_numpy()
 
 
 def settle(batch: RatedBatch, verdicts: Verdicts, book: Book, watermark: int, allowed_us: int) -> Settled:
@@ -130,7 +153,7 @@ def _with_sums(events: pl.DataFrame) -> pl.DataFrame:
         pl.when(failed).then(pl.col("cost_pico_usd")).otherwise(0).alias("error_cost_pico_usd"),
         pl.col("cache_hit").cast(pl.Int64).alias("cache_hits"),
         *((status == code).cast(pl.Int64).alias(f"{name}_events") for code, name in enumerate(STATUSES[:3])),
-        pl.col("latency_ms").alias("latency_ms_sum"),
+        pl.col("latency_ms").clip(0, LONGEST_MS).alias("latency_ms_sum"),
         pl.when(pl.col("max_tokens").is_null()).then(pl.col("requests")).otherwise(0).alias("uncapped_requests"),
         pl.sum_horizontal(f"{bucket}_tokens" for bucket in INPUT_BUCKETS).alias("input_total_tokens"),
         pl.sum_horizontal(f"{b}_tokens" for b in BUCKETS if b not in INPUT_BUCKETS).alias("output_total_tokens"),
@@ -145,7 +168,9 @@ def _rejections(batch: RatedBatch, verdicts: Verdicts) -> list[Rejection]:
     ]
     refused = zip(np.flatnonzero(~batch.valid).tolist(), batch.reasons, strict=True)
     conflicts = ((i, "conflict") for i in np.flatnonzero(verdicts.conflict).tolist())
-    found += [_rejection(batch, i, reason) for i, reason in [*refused, *conflicts]]
+    overflows = ((i, "amount_overflow") for i in np.flatnonzero(verdicts.overflow).tolist())
+    members = Members("UsageBatch", "Usage")
+    found += [_rejection(batch, i, reason, members) for i, reason in [*refused, *conflicts, *overflows]]
     return found
 
 
@@ -155,16 +180,18 @@ DETAILS = {
     "negative_tokens": "a token count is negative",
     "negative_bucket": "token classes exceed the total that contains them",
     "token_limit": "a count is beyond what a call can have",
-    "amount_overflow": "the amount does not fit 64-bit pico-dollars",
+    "amount_overflow": "the amount, or with it the sum of its minute, does not fit 64-bit pico-dollars",
     "missing_event_id": "event_id is empty",
+    "text_limit": f"a name or id is longer than {LONGEST_TEXT} bytes",
+    "missing_tag": "a tag its policy requires is missing or not in the owner registry",
 }
 
 
-def _rejection(batch: RatedBatch, i: int, reason: str) -> Rejection:
+def _rejection(batch: RatedBatch, i: int, reason: str, members: Members) -> Rejection:
     record, item = batch.records[int(batch.columns.record[i])], int(batch.columns.item[i])
     org, event_id = batch.events.select("org", "event_id").row(i)
     return Rejection(
-        record, item, reason, DETAILS.get(reason, reason), original_bytes(record, item, "UsageBatch", "Usage"),
+        record, item, reason, DETAILS.get(reason, reason), members.original_bytes(record, item),
         org, event_id,
     )  # fmt: skip
 
@@ -174,4 +201,5 @@ def planned_verdicts(batch: RatedBatch, plan: Mapping[str, Any]) -> Verdicts:
     size = batch.valid.size
     duplicate = unpack_positions(plan["duplicates"], size)
     conflict = unpack_positions(plan["conflicts"], size)
-    return Verdicts(new=batch.valid & ~duplicate & ~conflict, duplicate=duplicate, conflict=conflict)
+    overflow = unpack_positions(plan["overflows"], size)
+    return Verdicts(batch.valid & ~duplicate & ~conflict & ~overflow, duplicate, conflict, overflow)

@@ -4,7 +4,8 @@ State is a function of the log alone: which revisions counted, and the sums of t
 SPENDSTREAM_HOME/attribution-corrections/<partition> only save the way from the start of the log.
 
 A block is a day of broker time within `LATE_BLOCK` offsets. Roll-up rows of corrections never outlive their block, so
-nothing older than a day is needed to carry on, however long ago the log was begun.
+nothing older than a day is needed to carry on, however long ago the log was begun. A correction so large that a block
+of its like would not add up in 64 bits has a row of its own.
 """
 
 import json
@@ -25,6 +26,10 @@ from spendstream.runtime.kafka.transport import Record
 
 DAY_MS: Final = 86_400_000
 NOTHING: Final = -1
+#: Places of the offset's block in the number of a block: enough for 2^44 offsets and a thousand years of days.
+BLOCK_BITS: Final = 28
+PARTS: Final = 1 << 17
+LARGE: Final = 2**62 // LATE_BLOCK
 
 Ints = npt.NDArray[np.int64]
 
@@ -53,7 +58,13 @@ class CorrectionState:
             return offsets
         clock = np.maximum.accumulate(np.maximum(appended_ms, self.clock_ms))
         self.clock_ms = int(clock[-1])
-        return (clock // DAY_MS << 32) + offsets // LATE_BLOCK
+        return (clock // DAY_MS << BLOCK_BITS) + offsets // LATE_BLOCK
+
+
+def rows_of_blocks(blocks: pl.Expr, offset: pl.Expr, amount: pl.Expr) -> pl.Expr:
+    """The part of its block that a correction is summed up in: the common one, or its own where it is large."""
+    own = pl.when(amount.abs() >= LARGE).then(offset % LATE_BLOCK + 1).otherwise(0)
+    return blocks * PARTS + own
 
 
 def by_block(records: Sequence[Record]) -> list[list[Record]]:

@@ -18,7 +18,14 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from spendstream.attribution.correction_state import NOTHING, CorrectionFiles, CorrectionState, by_block
+from spendstream.attribution.correction_state import (
+    NOTHING,
+    PARTS,
+    CorrectionFiles,
+    CorrectionState,
+    by_block,
+    rows_of_blocks,
+)
 from spendstream.attribution.publishing import publish_costs
 from spendstream.attribution.rows import cost_messages
 from spendstream.corrections.standing import incarnation_of
@@ -140,18 +147,18 @@ def take_in(state: CorrectionState, run: Run, caller_rows: bool) -> tuple[pl.Dat
     found = columns.events.with_columns(
         pl.col("occurred_at", "known_at").cast(pl.Int64),
         pl.Series("offset", offsets[columns.record]),
-        pl.Series("late_block", blocks[columns.record]),
+        pl.Series("block", blocks[columns.record]),
     )
     accepted = state.revisions.accept(found)
     if state.torn == NOTHING:
         state.torn = int(blocks[0])
     # What is left of a block whose beginning is gone was summed up and published when it was whole.
-    torn = (pl.col("late_block") == state.torn) & (pl.col("offset") < state.lost_until)
+    torn = (pl.col("block") == state.torn) & (pl.col("offset") < state.lost_until)
     rows = _rows(accepted.filter(~torn))
     messages: list[tuple[str, Message]] = []
     callers = rows.filter((pl.col("user_id") != "") | (pl.col("api_key_id") != ""))
     for rollups, mine in ((state.owner, rows), (state.caller, callers if caller_rows else callers.clear())):
-        rollups.close_blocks(int(blocks[0]))
+        rollups.close_blocks(int(blocks[0]) * PARTS)
         messages += cost_messages(rollups, rollups.add(mine), run.last, state.incarnation, run.partition)
     return accepted, messages
 
@@ -162,6 +169,7 @@ def _rows(corrections: pl.DataFrame) -> pl.DataFrame:
     nothing = (name for name in SUMS if name not in (*COUNTS, "cost_pico_usd", "error_cost_pico_usd"))
     return corrections.with_columns(
         (pl.col("occurred_at") // MINUTE_US * MINUTE_US).alias("minute"),
+        rows_of_blocks(pl.col("block"), pl.col("offset"), pl.col("cost_pico_usd")).alias("late_block"),
         pl.when(failed).then(pl.col("cost_pico_usd")).otherwise(0).alias("error_cost_pico_usd"),
         *(pl.lit(0, dtype=pl.Int64).alias(name) for name in nothing),
     )

@@ -26,7 +26,7 @@ from spendstream.attribution.publishing import publish_costs
 from spendstream.attribution.rows import cost_messages
 from spendstream.attribution.state import PartitionState, Redo
 from spendstream.domain.attribution.dedup import Verdicts
-from spendstream.domain.rollups import Touched
+from spendstream.domain.rollups import SumOverflowError, Touched
 from spendstream.rating import Book, BookShelf
 from spendstream.runtime import clock, metrics
 from spendstream.runtime.dead_letters import DeadLetters
@@ -128,6 +128,7 @@ class AttributionProcessor:
             rebuild_from=state.rebuild_from,
             duplicates=pack_positions(verdicts.duplicate),
             conflicts=pack_positions(verdicts.conflict),
+            overflows=pack_positions(verdicts.overflow),
             **settled.counts,
         )  # fmt: skip
         metrics.batch_seconds.labels("rate").observe(time.perf_counter() - started)
@@ -188,7 +189,13 @@ class AttributionProcessor:
         self, state: PartitionState, batch: RatedBatch, book: Book
     ) -> tuple[Verdicts, Settled, tuple[Touched, Touched]]:
         verdicts = self._judge(state, batch)
-        return verdicts, *self._settle(state, batch, verdicts, book)
+        while True:
+            try:
+                return verdicts, *self._settle(state, batch, verdicts, book)
+            except SumOverflowError as error:  # these events are refused: an int64 sum is checked, never wrapped
+                overflow = np.zeros(verdicts.new.size, dtype=bool)
+                overflow[np.flatnonzero(verdicts.new)[error.events]] = True
+                verdicts = verdicts.without(overflow)
 
     def _settle(
         self, state: PartitionState, batch: RatedBatch, verdicts: Verdicts, book: Book, rows: bool = True
@@ -204,16 +211,22 @@ class AttributionProcessor:
         if batch.valid.all():
             return state.dedup.judge(batch.ids, batch.content)
         among = state.dedup.judge(batch.ids[batch.valid], batch.content[batch.valid])
-        full = [np.zeros(batch.valid.size, dtype=bool) for _ in range(3)]
-        for flags, found in zip(full, (among.new, among.duplicate, among.conflict), strict=True):
+        full = [np.zeros(batch.valid.size, dtype=bool) for _ in range(4)]
+        for flags, found in zip(full, (among.new, among.duplicate, among.conflict, among.overflow), strict=True):
             flags[batch.valid] = found
         return Verdicts(*full)
 
     def _add_rows(self, state: PartitionState, settled: Settled) -> tuple[Touched, Touched]:
-        owner = state.owner.add(settled.counted)
-        callers = settled.counted.filter((pl.col("user_id") != "") | (pl.col("api_key_id") != ""))
-        caller = state.caller.add(callers if self._settings.caller_rows else callers.clear())
-        return owner, caller
+        owner = state.owner.prepare(settled.counted)  # its rows are finer than the callers': these overflow first
+        called = settled.counted.select((pl.col("user_id") != "") | (pl.col("api_key_id") != "")).to_series()
+        callers = settled.counted.filter(called)
+        try:
+            caller = state.caller.prepare(callers if self._settings.caller_rows else callers.clear())
+        except SumOverflowError as error:
+            events = called.to_numpy().copy()
+            events[events] = error.events
+            raise SumOverflowError(events) from error
+        return state.owner.commit(owner), state.caller.commit(caller)
 
     async def _remember(self, lane: Lane, batch: RatedBatch, verdicts: Verdicts, first: int, last: int) -> None:
         ids, content = batch.ids[verdicts.new], batch.content[verdicts.new]

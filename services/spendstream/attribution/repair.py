@@ -23,7 +23,7 @@ from spendstream.corrections.publish import TOPIC, CorrectionRun, publish, run_i
 from spendstream.corrections.rerate import changes, is_known
 from spendstream.corrections.standing import not_taken_in, topic_ends
 from spendstream.domain.corrections import improvements
-from spendstream.rating import BookShelf, Prices
+from spendstream.rating import PRICE_KINDS, BookShelf, Prices
 from spendstream.runtime import clock
 from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.service import Context
@@ -31,7 +31,6 @@ from spendstream.runtime.service import Context
 log = structlog.get_logger()
 PAUSES_S: Final = (0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 SOON_S: Final = 0.5
-PRICES: Final = frozenset({"Price"})
 # Rated without a complete price, or corrected to that later: two queries, because each finds its rows by an index.
 STILL: Final = "status != 'priced'"
 WITHOUT_PRICE: Final = (
@@ -64,7 +63,7 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
 
     def _control_changed(self) -> None:
         control = self._context.control.log
-        changed = control.last_change(PRICES, control.offset)
+        changed = control.last_change(PRICE_KINDS, control.offset)
         if changed != self._prices_at:
             self._prices_at = changed
             self._news.set()

@@ -24,7 +24,7 @@ def charges(counted: pl.DataFrame, incarnation: str, partition: int) -> pa.Table
         "team", "project", "environment", "cost_center", "service", "feature", "user_id", "api_key_id",
         "provider", "model", "operation", "category", "region", "tier",
         pl.col("status_name").alias("status"), "unpriced_reason", pl.col("status").alias("call_status"),
-        "owner_source", "price_id", "requests",
+        "owner_source", "owner_reason", "price_id", "requests",
         pl.col("input_total_tokens").alias("input_tokens"), pl.col("output_total_tokens").alias("output_tokens"),
         *(f"{bucket}_tokens" for bucket in BUCKETS),
         "latency_ms", "cache_hit", "max_tokens", "prompt_hash", "session_id", "trace_id",

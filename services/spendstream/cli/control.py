@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spendstream.cli.failures import CHECK_FAILED, USAGE, CommandError, errors
 from spendstream.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from spendstream.control.files import Source
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -24,6 +27,11 @@ def apply(
 
     Example: spendstream apply -f examples/prices.yaml -f examples/budgets.yaml --dry-run
     """
+    asyncio.run(_apply(read_documents(files), dry_run, force, no_wait, as_json))
+
+
+def read_documents(files: Sequence[Path]) -> "list[Source]":
+    """The documents of some files; when anything is wrong, every problem is printed and the command ends."""
     from spendstream.control.files import read_file  # noqa: PLC0415
     from spendstream.control.publish import validate  # noqa: PLC0415
 
@@ -32,7 +40,7 @@ def apply(
     problems = [problem for _, found in read for problem in found] + validate(sources)
     if problems:
         _refuse(problems)
-    asyncio.run(_apply(sources, dry_run, force, no_wait, as_json))
+    return sources
 
 
 def _refuse(problems: Sequence[object]) -> None:
@@ -42,13 +50,13 @@ def _refuse(problems: Sequence[object]) -> None:
     raise CommandError(f"{count} problem{'s' * (count != 1)}; nothing was published", USAGE)
 
 
-async def _apply(sources: Sequence[object], dry_run: bool, force: bool, no_wait: bool, as_json: bool) -> None:
+async def _apply(sources: "Sequence[Source]", dry_run: bool, force: bool, no_wait: bool, as_json: bool) -> None:
     from spendstream.control import checks, publish  # noqa: PLC0415
     from spendstream.runtime.kafka.publisher import Publisher  # noqa: PLC0415
     from spendstream.runtime.settings import Settings  # noqa: PLC0415
 
     settings = Settings.load()
-    changes = publish.plan_changes(sources, await publish.load_control(settings))  # type: ignore[arg-type]
+    changes = publish.plan_changes(sources, await publish.load_control(settings))
     if not force and (doubts := publish.suspicious(changes)):
         _refuse(doubts)
     for change in changes:

@@ -7,6 +7,7 @@ from spendstream.cli.budgets import budgets_app
 from spendstream.cli.dead_letters import dead_letters_app
 from spendstream.cli.doctor import doctor
 from spendstream.cli.imports import import_app
+from spendstream.cli.prices import prices_app
 from spendstream.cli.recommendations import recommendations_app
 from spendstream.cli.reprice import reprice
 
@@ -20,3 +21,4 @@ def mount(app: typer.Typer) -> None:
     app.add_typer(alerts_app, name="alerts")
     app.add_typer(budgets_app, name="budgets")
     app.add_typer(recommendations_app, name="recommendations")
+    app.add_typer(prices_app, name="prices")

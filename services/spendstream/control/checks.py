@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 from spendstream.domain.attribution.owners import parse_owner
+from spendstream.domain.attribution.tags import parse_tag_policy
 from spendstream.domain.budgets.documents import parse_budget
-from spendstream.domain.prices import ModelPrice, check_change, parse_price
+from spendstream.domain.prices import ModelPrice, check_change, parse_fx_rate, parse_price
 
 Wrong = Sequence[tuple[str, str]]
 Spec = Mapping[str, Any]
@@ -15,6 +16,10 @@ Check = Callable[[str, str, Spec], Wrong]
 
 def _price(org: str, name: str, spec: Spec) -> Wrong:
     return [(error.path, error.message) for error in parse_price(spec).errors]
+
+
+def _fx_rate(org: str, name: str, spec: Spec) -> Wrong:
+    return parse_fx_rate(spec)[1]
 
 
 def _budget(org: str, name: str, spec: Spec) -> Wrong:
@@ -66,11 +71,12 @@ POLICY_KINDS = ("training_job", "cost_per_request", "approved_models", "tags", "
 def _policy(org: str, name: str, spec: Spec) -> Wrong:
     if spec.get("kind") not in POLICY_KINDS:
         return [("kind", f"must be one of {', '.join(POLICY_KINDS)}")]
-    return []
+    return parse_tag_policy(org, name, spec)[1] if spec["kind"] == "tags" else []
 
 
 CHECKS: Mapping[str, Check] = {
     "Price": _price,
+    "FxRate": _fx_rate,
     "Budget": _budget,
     "Owner": _owner,
     "AttributionRule": _rule,

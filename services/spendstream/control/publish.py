@@ -58,6 +58,14 @@ async def load_control(settings: Settings) -> ControlLog:
     return log
 
 
+def as_documents(sources: Sequence[Source]) -> list[Document]:
+    """What files declare, as if they alone had been applied."""
+    return [
+        Document(i, "", source.org, source.kind, source.name, source.spec, 0, 1, "", "")
+        for i, source in enumerate(sources)
+    ]
+
+
 def plan_changes(sources: Sequence[Source], log: ControlLog) -> list[Change]:
     """What applying would change. A price keeps its revisions: a changed one gets the next number."""
     newest: dict[tuple[str, str], Document] = {}

@@ -67,6 +67,23 @@ class Touched:
         return min((key[2] for key in self.keys), default=None)
 
 
+class SumOverflowError(Exception):
+    """Some rows' sums would not fit 64 bits. `events[i]`: whether event i is part of such a row."""
+
+    def __init__(self, events: Bools) -> None:
+        super().__init__(f"the sums of a minute would not fit 64 bits with {int(events.sum())} of its events")
+        self.events = events
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a batch adds: a group a row, with the sums the row will have."""
+
+    groups: pl.DataFrame
+    keys: list[tuple[tuple[str, ...], int, int]]
+    after: Ints
+
+
 class Rollups:
     """Open rows of one source partition and one grain."""
 
@@ -87,41 +104,51 @@ class Rollups:
 
     def add(self, events: pl.DataFrame) -> Touched:
         """Add counted events: the grain's dimensions, `minute`, `late_block`, `offset` and the columns of `SUMS`."""
+        return self.commit(self.prepare(events))
+
+    def prepare(self, events: pl.DataFrame) -> Prepared:
+        """What adding events comes to; nothing is changed. Raises `SumOverflowError`."""
         keys = [*self.dimensions, "minute", "late_block"]
         groups = events.group_by(keys, maintain_order=True).agg(
             pl.col("offset").min(),
             *(pl.col(name).sum() for name in SUMS),
             pl.col("cost_pico_usd").cast(pl.Float64).sum().alias("about"),
         )
-        if (groups["about"].abs() > BEYOND).any():
-            raise OverflowError("a batch's sum does not fit 64 bits")
-        found = self._rows_of(groups)
+        dims = groups.select(self.dimensions).rows()
+        names = list(zip(dims, groups["minute"].to_list(), groups["late_block"].to_list(), strict=True))
         increments = groups.select(SUMS).to_numpy().astype(np.int64, copy=False)
-        before = self._values[found]
+        found = np.array([self._rows.get(name, -1) for name in names], dtype=np.int64)
+        before = np.where((found >= 0)[:, None], self._values[found], 0)
         after = before + increments
-        overflown = (increments > 0) & (after < before) | (increments < 0) & (after > before)
-        if overflown.any():
-            raise OverflowError("a minute's sum does not fit 64 bits")
-        self._values[found] = after
-        dims = groups.select(self.dimensions).rows()
-        minutes, blocks = groups["minute"].to_list(), groups["late_block"].to_list()
-        epochs = [self._epochs[row] for row in found.tolist()]
-        touched = [
-            (dim, minute, epoch, block != ON_TIME)
-            for dim, minute, epoch, block in zip(dims, minutes, epochs, blocks, strict=True)
-        ]
-        return Touched(touched, after)
+        wrapped = (increments > 0) & (after < before) | (increments < 0) & (after > before)
+        over = wrapped.any(axis=1) | (groups["about"].abs() > BEYOND).to_numpy()
+        if over.any():
+            beyond = groups.filter(pl.Series(over)).select(keys)
+            marked = events.select(keys).join(
+                beyond.with_columns(pl.lit(True).alias("over")), on=keys, how="left", nulls_equal=True,
+                maintain_order="left",
+            )  # fmt: skip
+            raise SumOverflowError(marked["over"].fill_null(False).to_numpy())
+        return Prepared(groups, names, after)
 
-    def _rows_of(self, groups: pl.DataFrame) -> Ints:
+    def commit(self, prepared: Prepared) -> Touched:
+        """Add what was prepared last."""
+        rows = self._rows_of(prepared)
+        self._values[rows] = prepared.after
+        touched = [
+            (dims, minute, self._epochs[row], block != ON_TIME)
+            for (dims, minute, block), row in zip(prepared.keys, rows.tolist(), strict=True)
+        ]
+        return Touched(touched, prepared.after)
+
+    def _rows_of(self, prepared: Prepared) -> Ints:
         """Row number of each group; new groups open a row named by their first offset."""
-        dims = groups.select(self.dimensions).rows()
-        minutes, blocks, offsets = (groups[name].to_list() for name in ("minute", "late_block", "offset"))
-        found = np.empty(len(dims), dtype=np.int64)
-        for i, key in enumerate(zip(dims, minutes, blocks, strict=True)):
+        found = np.empty(len(prepared.keys), dtype=np.int64)
+        for i, (key, offset) in enumerate(zip(prepared.keys, prepared.groups["offset"].to_list(), strict=True)):
             row = self._rows.get(key)
             if row is None:
                 row = self._rows[key] = len(self._epochs)
-                self._epochs.append(offsets[i])
+                self._epochs.append(offset)
             found[i] = row
         if len(self._epochs) > len(self._values):
             grown = np.zeros((max(len(self._epochs), 2 * len(self._values)), len(SUMS)), dtype=np.int64)

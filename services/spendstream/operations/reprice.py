@@ -11,14 +11,13 @@ from spendstream.corrections.reprice import Diff, apply, diff
 from spendstream.corrections.standing import not_taken_in, topic_ends
 from spendstream.operations.arrival import NotQueryableError, until_nothing
 from spendstream.operations.store import Store
-from spendstream.rating import BookShelf
+from spendstream.rating import PRICE_KINDS, BookShelf
 from spendstream.runtime import clock
 from spendstream.runtime.clickhouse.writer import ClickHouse
 from spendstream.runtime.control import ControlLog
 from spendstream.runtime.kafka.publisher import Publisher
 from spendstream.runtime.settings import Settings
 
-PRICES = frozenset({"Price"})
 DAY_US = 86_400_000_000
 
 
@@ -90,7 +89,7 @@ class Repricing:
             self._clickhouse.close()
 
     def _inputs(self, wanted: Wanted) -> dict[str, Any]:
-        return {**vars(wanted), "prices_at": self._control.last_change(PRICES, self._control.offset)}
+        return {**vars(wanted), "prices_at": self._control.last_change(PRICE_KINDS, self._control.offset)}
 
     async def _until_taken_in(self) -> None:
         on_topic = await topic_ends(self._settings, await self._publisher.partitions(TOPIC))

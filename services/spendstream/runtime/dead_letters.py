@@ -55,7 +55,7 @@ class DeadLetters:
             "payload": payload[:KEPT_BYTES] if payload is not None else None,
             "truncated": payload is not None and len(payload) > KEPT_BYTES,
             "rejected_at": clock.now_us(),
-            "org": rejection.org,
+            "org": rejection.org[:1000],
             "event_id": rejection.event_id[:1000],
         }
         origin = f"{self._topic}/{incarnation}/{partition}/{record.offset}/{rejection.item}"

@@ -89,6 +89,20 @@ def record_schema(record: str) -> Any:
 
 
 @cache
+def plain_schema(record: str) -> Any:
+    """The same without logical types: times stay the integers they are on the wire, whatever the calendar says."""
+    return fastavro.parse_schema(_without_logical_types(json.loads(record_json(record))))
+
+
+def _without_logical_types(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_logical_types(item) for item in node]
+    if isinstance(node, dict):
+        return {key: _without_logical_types(value) for key, value in node.items() if key != "logicalType"}
+    return node
+
+
+@cache
 def topics() -> Mapping[str, Topic]:
     """All topics by name, the dead-letter topics included."""
     found: dict[str, Topic] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import fastavro
 
-from spendstream.schemas.catalogue import record_schema, schema_ids
+from spendstream.schemas.catalogue import plain_schema, record_schema, schema_ids
 
 MAGIC = 0
 HEADER = struct.Struct(">bI")
@@ -40,6 +40,22 @@ def encode(record_name: str, record: dict[str, Any]) -> bytes:
     out = io.BytesIO()
     out.write(frame(record_name))
     fastavro.schemaless_writer(out, record_schema(record_name), record, strict_allow_default=True)
+    return out.getvalue()
+
+
+def decode_plain(value: bytes, record_name: str) -> dict[str, Any]:
+    """Content of a framed value that is known to be of a record, times as integers."""
+    body = io.BytesIO(value)
+    body.seek(HEADER.size)
+    content: dict[str, Any] = fastavro.schemaless_reader(body, plain_schema(record_name), None)
+    return content
+
+
+def encode_plain(record_name: str, record: dict[str, Any]) -> bytes:
+    """The inverse of `decode_plain`."""
+    out = io.BytesIO()
+    out.write(frame(record_name))
+    fastavro.schemaless_writer(out, plain_schema(record_name), record)
     return out.getvalue()
 
 

@@ -95,7 +95,7 @@ def read(values: Sequence[bytes], cuts: Sequence[int]) -> Truth:
 entries = st.lists(
     st.tuples(
         st.sampled_from([0, 0, 0, 1, 3]), st.sampled_from([0, 1, 30, 70]), st.integers(0, 9), st.integers(1, 3),
-        st.integers(-50, 50),
+        st.integers(-50, 50) | st.sampled_from([-9 * 10**18, 9 * 10**18]),
     ),
     min_size=1, max_size=40,
 )  # fmt: skip

@@ -18,7 +18,7 @@ from spendstream.domain.attribution.dedup import DedupIndex, Verdicts
 from spendstream.domain.rollups import SUMS
 from spendstream.rating import Book, BookShelf
 from spendstream.runtime.control import ControlLog, digest_of, spec_json
-from spendstream.schemas import encode
+from spendstream.schemas import decode_plain, encode, encode_plain
 
 NOW_US = 1_780_000_000_000_000
 PRICE: dict[str, Any] = {
@@ -119,6 +119,7 @@ def test_a_range_carried_out_again_from_its_plan_is_the_same(contents: list[Any]
     batch = rate(records(contents), BOOK)
     verdicts = DedupIndex(10**12, 10**6).judge(batch.ids, batch.content)
     plan = {"duplicates": pack_positions(verdicts.duplicate), "conflicts": pack_positions(verdicts.conflict)}
+    plan["overflows"] = pack_positions(verdicts.overflow)
     again = planned_verdicts(rate(records(contents), BOOK), plan)
     for name in ("new", "duplicate", "conflict"):
         assert np.array_equal(getattr(again, name), getattr(verdicts, name))
@@ -126,7 +127,7 @@ def test_a_range_carried_out_again_from_its_plan_is_the_same(contents: list[Any]
 
 def everything_new(size: int) -> Verdicts:
     nothing = np.zeros(size, dtype=bool)
-    return Verdicts(np.ones(size, dtype=bool), nothing, nothing)
+    return Verdicts(np.ones(size, dtype=bool), nothing, nothing, nothing)
 
 
 def test_trace_ids_and_attributes_are_not_content_but_everything_else_is() -> None:
@@ -168,3 +169,31 @@ def test_books_at_an_offset_that_has_not_been_read_yet_are_not_made_up() -> None
     shelf = BookShelf(control(("default", "Price", "test/small", PRICE)))
     with pytest.raises(Exception, match="control"):
         shelf.at(5)
+
+
+def test_a_text_nobody_could_use_is_refused_with_its_reason() -> None:
+    rated = rate(
+        records([{"event_id": "long", "feature": "x" * 1_001}, {"event_id": "fits", "feature": "x" * 1_000}]), BOOK
+    )
+    assert rated.valid.tolist() == [False, True] and rated.reasons == ["text_limit"]
+
+
+def test_an_absurd_latency_costs_what_it_costs_and_counts_as_a_month() -> None:
+    rated = rate(records([{"event_id": "slow", "latency_ms": 2**63 - 1}, {"event_id": "back", "latency_ms": -5}]), BOOK)
+    verdicts = DedupIndex(10**12, 10).judge(rated.ids, rated.content)
+    counted = settle(rated, verdicts, BOOK, 0, 0).counted
+    assert counted["latency_ms_sum"].to_list() == [30 * 86_400_000, 0]
+
+
+def test_members_refused_out_of_a_batch_keep_their_own_bytes_whatever_their_year() -> None:
+    far = {"event_id": "far", "occurred_at": 9_000_000_000_000_000_000}
+    rated = rate(records([[{"event_id": "good"}, far, {**far, "event_id": "farther"}]]), BOOK)
+    settled = settle(rated, DedupIndex(10**12, 10).judge(rated.ids, rated.content), BOOK, 0, 0)
+    payloads = {rejection.event_id: rejection.payload for rejection in settled.rejections}
+    assert payloads == {name: encode_plain("Usage", plain(name)) for name in ("far", "farther")}
+
+
+def plain(event_id: str) -> dict[str, Any]:
+    """A usage record as it is on the wire, far in the future."""
+    event = usage(event_id=event_id, occurred_at=9_000_000_000_000_000_000)
+    return decode_plain(encode("Usage", event), "Usage")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spendstream.domain import rollups
-from spendstream.domain.rollups import MINUTE_US, SUMS, Rollups, lateness
+from spendstream.domain.rollups import COST, MINUTE_US, SUMS, Rollups, SumOverflowError, lateness
 from tests.unit.domain.rollups_support import (
     ALLOWED_US,
     SMALL_BLOCK,
@@ -158,14 +158,18 @@ def test_an_empty_set_of_rows_survives_a_snapshot() -> None:
 def test_a_sum_beyond_64_bits_is_refused_and_never_wraps() -> None:
     owner = Rollups("owner")
     half = table([Event(0, 0, "a", 2**62)], [False])
-    owner.add(half)
-    with pytest.raises(OverflowError):
-        owner.add(half)
+    before = owner.add(half)
+    with pytest.raises(SumOverflowError) as refused:
+        owner.add(table([Event(1, 0, "a", 2**62), Event(2, 0, "b", 1)], [False] * 2))
+    assert refused.value.events.tolist() == [True, False]  # b's row has room
+    assert owner.add(table([Event(1, 0, "a", 1)], [False])).values[0, COST] == before.values[0, COST] + 1
 
 
 def test_a_batch_whose_own_sum_is_beyond_64_bits_is_refused_as_well() -> None:
-    with pytest.raises(OverflowError):
-        Rollups("owner").add(table([Event(i, 0, "a", 2**62) for i in range(3)], [False] * 3))
+    owner = Rollups("owner")
+    with pytest.raises(SumOverflowError) as refused:
+        owner.add(table([Event(i, 0, "a", 2**62) for i in range(3)], [False] * 3))
+    assert refused.value.events.all() and len(owner) == 0
 
 
 def test_a_batch_without_events_touches_nothing() -> None:

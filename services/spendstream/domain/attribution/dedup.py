@@ -6,7 +6,7 @@ dropped when its newest id is older than the horizon, or when the capacity would
 really held gets shorter, and `held_since` says so).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -86,11 +86,16 @@ class Generation:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """One flag per event; an event is new, a duplicate or a conflict."""
+    """One flag per event; a valid event is new, a duplicate, a conflict, or too much for the sums of its minute."""
 
     new: Bools
     duplicate: Bools
     conflict: Bools
+    overflow: Bools
+
+    def without(self, overflow: Bools) -> "Verdicts":
+        """The same with some of the new events refused."""
+        return replace(self, new=self.new & ~overflow, overflow=self.overflow | overflow)
 
 
 class DedupIndex:
@@ -128,7 +133,7 @@ class DedupIndex:
         new = np.zeros(ids.size, dtype=bool)
         new[first[~known]] = True
         same = content == expected[inverse]
-        return Verdicts(new=new, duplicate=~new & same, conflict=~new & ~same)
+        return Verdicts(new, ~new & same, ~new & ~same, np.zeros(ids.size, dtype=bool))
 
     def remember(self, ids: U64, content: U32, appended_ms: int) -> None:
         """Hold the ids of new events (distinct, not held) that the broker appended at `appended_ms`."""

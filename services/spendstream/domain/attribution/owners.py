@@ -4,11 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-TAGS = ("team", "project", "environment", "cost_center")
+from spendstream.domain.attribution.tags import TAGS, TagPolicies, TagPolicy
+
+Bools = npt.NDArray[np.bool_]
 MATCH_KEYS = ("service", "feature", "user_id", "api_key_id", "provider", "model", *TAGS)
 UNALLOCATED = "unallocated"
+NOT_REFUSED = pl.lit(False).alias("quarantined")
 
 
 @dataclass(frozen=True)
@@ -39,24 +44,41 @@ def parse_owner(org: str, name: str, spec: Mapping[str, Any]) -> tuple[Owner | N
 
 
 class OwnerRegistry:
-    """All owners of an installation; the first match by name order wins."""
+    """Owners and tag policies of an installation; the first owner that fits, by name order, wins."""
 
-    def __init__(self, owners: Iterable[Owner]) -> None:
+    def __init__(self, owners: Iterable[Owner], policies: Iterable[TagPolicy] = ()) -> None:
         self._owners: Sequence[Owner] = sorted(owners, key=lambda owner: (owner.org, owner.name))
         self._keys = [key for key in MATCH_KEYS if any(key in owner.match for owner in self._owners)]
+        self._policies = TagPolicies(policies)
+        self._declared = {
+            tag: pl.DataFrame(
+                sorted({(owner.org, owner.tags[tag]) for owner in self._owners if tag in owner.tags}),
+                schema={"org": pl.String, tag: pl.String}, orient="row",
+            )
+            for tag in TAGS
+        }  # fmt: skip
 
     def fill(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Events with the four tags complete and `owner_source` = event, registry or unallocated."""
-        own = [pl.col(tag).replace("", None).alias(tag) for tag in TAGS]
-        events = events.with_columns(own)
-        complete = pl.all_horizontal(pl.col(tag).is_not_null() for tag in TAGS)
-        if self._owners and not events.select(complete.all()).item():
-            events = events.join(
-                self._lookup(events), on=["org", *self._keys], how="left", nulls_equal=True, maintain_order="left"
+        """Events with the four tags complete, `owner_source` = event, registry or unallocated, and `owner_reason`:
+        which tags are unallocated and why, empty when none is."""
+        return self._fill(events).drop("quarantined")
+
+    def quarantined(self, events: pl.DataFrame) -> Bools | None:
+        """Which events a policy refuses; None when no policy refuses any."""
+        if not self._policies.quarantines:
+            return None
+        return self._fill(events)["quarantined"].to_numpy()
+
+    def _fill(self, events: pl.DataFrame) -> pl.DataFrame:
+        events = events.with_columns(pl.col(tag).replace("", None).alias(tag) for tag in TAGS)
+        complete = events.select(pl.all_horizontal(pl.col(tag).is_not_null() for tag in TAGS).all()).item()
+        if complete and not self._policies.strict:
+            return events.with_columns(
+                pl.lit("event").alias("owner_source"), pl.lit("").alias("owner_reason"), NOT_REFUSED
             )
-        else:
-            events = events.with_columns(pl.lit(None, dtype=pl.String).alias(f"{tag}_found") for tag in TAGS)
-        filled = [pl.coalesce(tag, f"{tag}_found", pl.lit(UNALLOCATED)).alias(tag) for tag in TAGS]
+        brought = [pl.col(tag).alias(f"{tag}_brought") for tag in TAGS]
+        events = self._admitted(self._policies.mark(events.with_columns(brought)))
+        events = self._looked_up(events)
         source = (
             pl.when(pl.col("team").is_not_null())
             .then(pl.lit("event"))
@@ -65,7 +87,32 @@ class OwnerRegistry:
             .otherwise(pl.lit(UNALLOCATED))
             .alias("owner_source")
         )
-        return events.with_columns(*filled, source).drop([f"{tag}_found" for tag in TAGS])
+        tagged = [pl.coalesce(tag, f"{tag}_found").alias(tag) for tag in TAGS]
+        refused = pl.any_horizontal(pl.col(f"{tag}_required") & pl.col(tag).is_null() for tag in TAGS)
+        events = events.with_columns(*tagged, source).with_columns(_reason(), refused.alias("quarantined"))
+        helpers = [f"{tag}_{what}" for tag in TAGS for what in ("found", "brought", "required")]
+        return events.with_columns(pl.col(tag).fill_null(UNALLOCATED) for tag in TAGS).drop(
+            *helpers, "lookup", "strict"
+        )
+
+    def _admitted(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Tags without the values that a strict policy does not know."""
+        for tag in TAGS if self._policies.strict else ():
+            known = self._declared[tag].with_columns(pl.lit(True).alias("known"))
+            events = events.join(known, on=["org", tag], how="left", maintain_order="left")
+            admitted = pl.col("known").fill_null(False) | ~pl.col("strict")
+            events = events.with_columns(pl.when(admitted).then(pl.col(tag)).alias(tag)).drop("known")
+        return events
+
+    def _looked_up(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Events with `<tag>_found`: what the registry says, null where it says nothing or is not to be asked."""
+        if not self._owners:
+            return events.with_columns(pl.lit(None, dtype=pl.String).alias(f"{tag}_found") for tag in TAGS)
+        found = self._lookup(events)
+        events = events.join(found, on=["org", *self._keys], how="left", nulls_equal=True, maintain_order="left")
+        return events.with_columns(
+            pl.when(pl.col("lookup")).then(pl.col(f"{tag}_found")).alias(f"{tag}_found") for tag in TAGS
+        )
 
     def _lookup(self, events: pl.DataFrame) -> pl.DataFrame:
         """Registry tags of each distinct combination of the fields that owners match on."""
@@ -81,3 +128,16 @@ class OwnerRegistry:
     @staticmethod
     def _matches(owner: Owner, row: Mapping[str, Any]) -> bool:
         return owner.org == row["org"] and all(row.get(key) == value for key, value in owner.match.items())
+
+
+def _reason() -> pl.Expr:
+    """`team missing; cost_center unknown: cc-9`: a word for each tag that is null."""
+    words = [
+        pl.when(pl.col(tag).is_null()).then(
+            pl.when(pl.col(f"{tag}_brought").is_null())
+            .then(pl.lit(f"{tag} missing"))
+            .otherwise(pl.lit(f"{tag} unknown: ") + pl.col(f"{tag}_brought"))
+        )
+        for tag in TAGS
+    ]
+    return pl.concat_str(words, separator="; ", ignore_nulls=True).alias("owner_reason")

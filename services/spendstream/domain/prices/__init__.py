@@ -12,6 +12,7 @@ from spendstream.domain.prices.book import (
 from spendstream.domain.prices.catalogue import Catalogue, Conflict, Resolved
 from spendstream.domain.prices.change import check_change
 from spendstream.domain.prices.combinations import Coded
+from spendstream.domain.prices.currency import FxRate, FxRates, parse_fx_rate
 from spendstream.domain.prices.documents import DocumentError, ParsedPrice, parse_price
 from spendstream.domain.prices.model import (
     ALWAYS,
@@ -41,6 +42,8 @@ __all__ = [
     "Conflict",
     "ContextTier",
     "DocumentError",
+    "FxRate",
+    "FxRates",
     "GpuPrice",
     "ModelPrice",
     "ParsedPrice",
@@ -51,5 +54,6 @@ __all__ = [
     "Resolved",
     "ServiceTier",
     "check_change",
+    "parse_fx_rate",
     "parse_price",
 ]

@@ -1,6 +1,8 @@
 """The price book: which price each row of a batch gets, and what it then costs.
 
-    cost = round_half_even((Σ tokens × pico per token + requests × fee) × tier × (1 − discount) × (1 + margin))
+    cost = round_half_even(
+        (Σ tokens × pico per token + requests × fee) × tier × (1 − discount) × (1 + margin) × exchange rate
+    )
 
 Names are resolved once per distinct (provider, model, service tier, region) and remembered; rows are array arithmetic.
 """
@@ -15,10 +17,11 @@ import polars as pl
 from spendstream.domain.prices.amounts import Amounts, bill
 from spendstream.domain.prices.catalogue import Catalogue
 from spendstream.domain.prices.combinations import Coded, Combination, coded, combinations
+from spendstream.domain.prices.currency import FxRates
 from spendstream.domain.prices.model import PriceRevision
 from spendstream.domain.prices.resolve import Resolver
 from spendstream.domain.prices.table import Ints, compile_lanes
-from spendstream.domain.prices.timeline import NO_CLASS
+from spendstream.domain.prices.timeline import DOLLARS_ONLY, NO_CLASS
 from spendstream.domain.tokens import AMOUNT_OVERFLOW, Codes, Mask, Normalised
 
 PRICED, PARTIAL, UNPRICED, REJECTED = range(4)
@@ -56,9 +59,11 @@ class PriceBook:
         self._table = compile_lanes(resolver.lanes)
 
     @classmethod
-    def build(cls, documents: Iterable[PriceRevision], catalogue: Catalogue | None) -> Self:
+    def build(
+        cls, documents: Iterable[PriceRevision], catalogue: Catalogue | None, rates: FxRates = DOLLARS_ONLY
+    ) -> Self:
         """A book of `documents` (any order, all revisions welcome) in front of `catalogue` (None: documents only)."""
-        return cls(Resolver(documents, catalogue))
+        return cls(Resolver(documents, catalogue, rates))
 
     def rate(self, usage: pl.DataFrame, normalised: Normalised) -> Rated:
         """Cost, status and canonical names of every row of `usage`; `normalised` is `normalise(usage)`."""

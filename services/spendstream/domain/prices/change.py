@@ -14,11 +14,13 @@ def check_change(
     """What in `new` is more than `factor` times dearer or cheaper than in `old`, the version before it.
 
     Falling to zero is beyond any factor; a class that was free or without a price may take any. A price that turned
-    from a model's into a GPU's is refused whole.
+    from a model's into a GPU's is refused whole; figures in two currencies are not compared.
     """
     if isinstance(old, GpuPrice) and isinstance(new, GpuPrice):
         before, after = {"usd_per_hour": old.pico_usd_per_hour}, {"usd_per_hour": new.pico_usd_per_hour}
     elif isinstance(old, ModelPrice) and isinstance(new, ModelPrice):
+        if old.currency != new.currency:
+            return []
         before, after = dict(_prices(old.rates)), dict(_prices(new.rates))
     else:
         return [DocumentError("", "was the price of a model and is now a GPU's, or the other way round")]

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from spendstream.domain.money import decimal_from, quantise_usd
+from spendstream.domain.prices.currency import USD, currency_code
 from spendstream.domain.prices.model import (
     CLASSES,
     STANDARD,
@@ -32,12 +33,16 @@ _MODEL_KEYS = _PERIOD_KEYS | {
     "provider",
     "model",
     "aliases",
-    "usd_per_million_tokens",
     "context_tiers",
     "service_tiers",
-    "usd_per_request",
     "discount",
     "margin",
+    "currency",
+}
+# Whether it is in dollars → what the prices of tokens and requests are called.
+_PRICE_KEYS = {
+    True: ("usd_per_million_tokens", "usd_per_request"),
+    False: ("per_million_tokens", "per_request"),
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -79,18 +84,22 @@ class _Reader:
     spec: Mapping[str, object]
     errors: list[DocumentError] = field(default_factory=list)
     warnings: list[DocumentError] = field(default_factory=list)
+    per_million: str = ""
+    per_request: str = ""
 
     def model(self) -> ModelPrice:
-        self.known_keys(self.spec, _MODEL_KEYS, "")
-        if not {"usd_per_million_tokens", "usd_per_request"} & set(self.spec):
-            self.wrong("usd_per_million_tokens", "is missing, and so is usd_per_request: nothing has a price")
-        key = "usd_per_million_tokens"
+        currency = self.currency()
+        self.per_million, self.per_request = _PRICE_KEYS[currency == USD]
+        self.known_keys(self.spec, _MODEL_KEYS | {self.per_million, self.per_request}, "")
+        if not {self.per_million, self.per_request} & set(self.spec):
+            self.wrong(self.per_million, f"is missing, and so is {self.per_request}: nothing has a price")
+        key = self.per_million
         base = self.class_prices(self.spec[key], key) if key in self.spec else {}
         start, end = self.period()
         price = ModelPrice(
             provider=self.text(self.spec, "provider"),
             model=self.text(self.spec, "model"),
-            rates=Rates(base, self.context_tiers(), self.pico("usd_per_request", 1)),
+            rates=Rates(base, self.context_tiers(), self.pico(self.per_request, 1)),
             effective_from=start,
             effective_to=end,
             aliases=self.aliases(),
@@ -98,9 +107,10 @@ class _Reader:
             service_tiers=self.service_tiers(),
             discount=self.ratio("discount", most=1),
             margin=self.ratio("margin"),
+            currency=currency,
         )
         if base.get("output", 0) < base.get("input", 0) and "output" in base:
-            self.doubt("usd_per_million_tokens.output", "is cheaper than input")
+            self.doubt(f"{key}.output", "is cheaper than input")
         return price
 
     def gpu(self) -> GpuPrice:
@@ -140,6 +150,12 @@ class _Reader:
             return value
         self.wrong(key, "is missing" if value is None else "must be a non-empty string")
         return ""
+
+    def currency(self) -> str:
+        code = currency_code(self.spec.get("currency", USD))
+        if code is None:
+            self.wrong("currency", "must be a currency code such as EUR")
+        return code or USD
 
     def region(self) -> str | None:
         return None if self.spec.get("region") is None else self.text(self.spec, "region")
@@ -191,14 +207,14 @@ class _Reader:
         for i, value in enumerate(self.sequence("context_tiers")):
             path = f"context_tiers[{i}]"
             tier = self.mapping(value, path)
-            self.known_keys(tier, frozenset(("above_input_tokens", "usd_per_million_tokens")), path)
+            self.known_keys(tier, frozenset(("above_input_tokens", self.per_million)), path)
             above = tier.get("above_input_tokens")
             if not isinstance(above, int) or isinstance(above, bool) or not 0 < above <= MAX_CONTEXT_TOKENS:
                 self.wrong(_join(path, "above_input_tokens"), f"must be an integer from 1 to {MAX_CONTEXT_TOKENS}")
                 continue
             if above in tiers:
                 self.wrong(_join(path, "above_input_tokens"), f"{above} is already another tier")
-            prices = self.class_prices(tier.get("usd_per_million_tokens"), _join(path, "usd_per_million_tokens"))
+            prices = self.class_prices(tier.get(self.per_million), _join(path, self.per_million))
             tiers[above] = ContextTier(above, prices)
         return tuple(tiers[above] for above in sorted(tiers))
 

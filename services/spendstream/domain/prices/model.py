@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Final
 
+from spendstream.domain.prices.currency import USD
+
 # Price classes, and beside each the token bucket it prices: `CLASSES[i]` is the price of `BUCKETS[i]` (tokens.py).
 CLASSES: Final = (
     "input",
@@ -103,6 +105,7 @@ class ModelPrice:
     service_tiers: Mapping[str, ServiceTier] = field(default_factory=dict)
     discount: Fraction = Fraction(0)
     margin: Fraction = Fraction(0)
+    currency: str = USD  # of every amount in here, pico units of it
 
     def tier(self, name: str) -> ServiceTier | None:
         """The service tier called `name`; `standard` is always there; None for one the price does not list."""

@@ -6,8 +6,9 @@ from typing import Final
 
 from spendstream.domain.prices.catalogue import Catalogue
 from spendstream.domain.prices.combinations import Combination, Name
+from spendstream.domain.prices.currency import FxRates
 from spendstream.domain.prices.model import ALWAYS, STANDARD, PriceRevision
-from spendstream.domain.prices.timeline import NO_MODEL, Segment, current, in_order, segments
+from spendstream.domain.prices.timeline import DOLLARS_ONLY, NO_MODEL, Segment, current, in_order, segments
 
 # Names come from producers: past this many they are forgotten and learnt anew.
 MAX_REMEMBERED: Final = 65_536
@@ -35,9 +36,11 @@ class Resolver:
     There are no more lanes than prices allow: names, tiers and regions nobody has a price for share theirs.
     """
 
-    def __init__(self, documents: Iterable[PriceRevision], catalogue: Catalogue | None) -> None:
+    def __init__(
+        self, documents: Iterable[PriceRevision], catalogue: Catalogue | None, rates: FxRates = DOLLARS_ONLY
+    ) -> None:
         self.lanes: list[list[Segment]] = [[Segment(ALWAYS, None, reason=NO_MODEL)]]
-        self._catalogue = catalogue
+        self._catalogue, self._rates = catalogue, rates
         self._documented = _by_name(documents)
         self._published: dict[tuple[str, str], _Model] = {}
         self._lanes_of: dict[tuple[str, str, str, str], tuple[int, ...]] = {}
@@ -80,7 +83,7 @@ class Resolver:
         key = (model.provider, model.model, tier, region)
         if key not in self._lanes_of:
             first = len(self.lanes)
-            self.lanes += [segments(part, model.regional.get(region, ()), tier) for part in model.general]
+            self.lanes += [segments(part, model.regional.get(region, ()), tier, self._rates) for part in model.general]
             self._lanes_of[key] = tuple(range(first, len(self.lanes)))
         return self._lanes_of[key]
 

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from spendstream.domain.prices.currency import FxRates
 from spendstream.domain.prices.model import ALWAYS, PriceRevision, Rates
 
 # Why a row has no price; `Rated.unpriced_reason` indexes it.
 #   model: nobody prices this model · tier: the price in force does not list the service tier · date: no price in
-#   force then · class: no price for the kind of tokens used · region: only other regions have a price.
-UNPRICED_REASONS: Final = ("", "model", "tier", "date", "class", "region")
-NO_MODEL, NO_TIER, NO_DATE, NO_CLASS, NO_REGION = range(1, 6)
+#   force then · class: no price for the kind of tokens used · region: only other regions have a price ·
+#   currency: the price is in a currency without a rate then.
+UNPRICED_REASONS: Final = ("", "model", "tier", "date", "class", "region", "currency")
+NO_MODEL, NO_TIER, NO_DATE, NO_CLASS, NO_REGION, NO_RATE = range(1, 7)
+DOLLARS_ONLY: Final = FxRates()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Segment:
 
     start: int
     rates: Rates | None
-    factor: Fraction = Fraction(1)  # service-tier multiplier × (1 − discount) × (1 + margin)
+    factor: Fraction = Fraction(1)  # service-tier multiplier × (1 − discount) × (1 + margin) × exchange rate
     price_id: str = ""
     reason: int = 0
 
@@ -44,19 +47,23 @@ def _age(revision: PriceRevision) -> tuple[int, int, str]:
     return revision.known_at, revision.revision, revision.name
 
 
-def segments(general: Sequence[PriceRevision], regional: Sequence[PriceRevision], tier: str) -> list[Segment]:
+def segments(
+    general: Sequence[PriceRevision], regional: Sequence[PriceRevision], tier: str, rates: FxRates = DOLLARS_ONLY
+) -> list[Segment]:
     """Consecutive segments that cover all time for one service tier; arguments as `in_order` returns them.
 
-    A price of the region wins over one without a region wherever both are in force.
+    A price of the region wins over one without a region wherever both are in force. A price in another currency
+    changes whenever its exchange rate does.
     """
     starts = {ALWAYS}
     for revision in (*general, *regional):
         starts.add(revision.price.effective_from)
         if revision.price.effective_to is not None:
             starts.add(revision.price.effective_to)
+        starts.update(rates.starts(revision.price.currency))
     nothing = NO_DATE if general or regional else NO_REGION
     return [
-        _segment(start, _in_force(regional, start) or _in_force(general, start), tier, nothing)
+        _segment(start, _in_force(regional, start) or _in_force(general, start), tier, nothing, rates)
         for start in sorted(starts)
     ]
 
@@ -70,7 +77,7 @@ def _in_force(revisions: Sequence[PriceRevision], moment: int) -> PriceRevision 
     return revisions[i] if end is None or moment < end else None
 
 
-def _segment(start: int, revision: PriceRevision | None, tier_name: str, nothing: int) -> Segment:
+def _segment(start: int, revision: PriceRevision | None, tier_name: str, nothing: int, fx: FxRates) -> Segment:
     if revision is None:
         return Segment(start, None, reason=nothing)
     tier = revision.price.tier(tier_name)
@@ -79,4 +86,9 @@ def _segment(start: int, revision: PriceRevision | None, tier_name: str, nothing
     rates = tier.rates or revision.price.rates
     if not rates.prices_something:
         return Segment(start, None, reason=NO_CLASS)
-    return Segment(start, rates, tier.multiplier * revision.price.after_list, revision.price_id)
+    currency = revision.price.currency
+    exchange, rate = fx.factor(currency, start), fx.at(currency, start)
+    if exchange is None:
+        return Segment(start, None, reason=NO_RATE)
+    price_id = revision.price_id if rate is None else f"{revision.price_id} {rate.label}"
+    return Segment(start, rates, tier.multiplier * revision.price.after_list * exchange, price_id)

@@ -7,6 +7,7 @@ alone; fastavro then says what is wrong with each. tests/contract proves both de
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyruhvro
 
 from spendstream.runtime.kafka.transport import Record
-from spendstream.schemas import Undecodable, decode, encode, frame, frame_id
+from spendstream.schemas import Undecodable, decode, decode_plain, encode_plain, frame, frame_id
 from spendstream.schemas.catalogue import record_json
 from spendstream.schemas.codec import HEADER
 
@@ -214,12 +215,21 @@ def _in_log_order(groups: list[list[Part]], single: str, rejects: list[Reject]) 
     return Columns(events, record, item, rejects)
 
 
-def original_bytes(record: Record, item: int, batch: str, single: str) -> bytes | None:
-    """Original value of a rejected event: the record's own bytes, or a member re-encoded as a single record."""
-    if item < 0 or record.value is None:
-        return record.value
-    try:
-        name, content = decode(record.value)
-        return encode(single, content["events"][item]) if name == batch else record.value
-    except Undecodable:  # a date beyond the calendar: the columnar decoder takes it, fastavro does not
-        return record.value
+class Members:
+    """Original bytes of rejected events: a single record's own, a batch member's cut out of its batch.
+
+    A batch is decoded once, however many of its members are asked for one after the other.
+    """
+
+    def __init__(self, batch: str, single: str) -> None:
+        self._batch, self._single = batch, single
+        self._record: Record | None = None
+        self._events: list[Any] = []
+
+    def original_bytes(self, record: Record, item: int) -> bytes | None:
+        """The bytes as a record of their own (`item` is the place in a batch, -1 for a single record)."""
+        if item < 0 or record.value is None:
+            return record.value
+        if self._record is not record:
+            self._record, self._events = record, decode_plain(record.value, self._batch)["events"]
+        return encode_plain(self._single, self._events[item])

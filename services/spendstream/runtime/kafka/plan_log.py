@@ -111,7 +111,7 @@ def plan_record(kind: str, incarnation: str, first: int, last: int, **fields: An
     """A record of the log with everything not named at its neutral value."""
     neutral: dict[str, Any] = {
         "control_offset": 0, "published_through": first - 1, "oldest_row": first, "rebuild_from": first,
-        "duplicates": b"", "conflicts": b"",
+        "duplicates": b"", "conflicts": b"", "overflows": b"",
         "events": 0, "priced": 0, "partial": 0, "unpriced": 0, "duplicate": 0, "rejected": 0,
     }  # fmt: skip
     return {**neutral, "kind": kind, "incarnation": incarnation, "first": first, "last": last, **fields}

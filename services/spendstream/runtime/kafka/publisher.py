@@ -31,7 +31,7 @@ class Publisher:
             linger_ms=2,
             max_batch_size=512 * 1024,
             max_request_size=8 * 1024 * 1024,
-            compression_type="lz4",
+            compression_type="zstd",  # aiokafka compresses lz4 at level 9: a third of the speed, and larger
             request_timeout_ms=20_000,
         )
         await self._producer.start()

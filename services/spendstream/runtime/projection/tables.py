@@ -1,7 +1,7 @@
 """Which topics become which tables."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -166,6 +166,24 @@ def _audit(record: Row | None, offset: int, key: bytes | None) -> Row | None:
 
 
 CONTROL = Projection("control", "audit_log", AUDIT_SCHEMA, _audit)
+
+PRICE_SCHEMA = _schema(text="org name spec author", int="revision control_offset", time="effective_from known_at")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _price(record: Row | None, offset: int, key: bytes | None) -> Row | None:
+    """A revision of a price; its key is `Price/<name>/<effective_from, microseconds>/<revision>`."""
+    if record is None or record["kind"] != "Price" or key is None:
+        return None
+    start = key.decode().partition("\x1f")[0].rsplit("/", 2)[1]
+    return {
+        "org": record["org"], "name": record["name"], "effective_from": EPOCH + timedelta(microseconds=int(start)),
+        "revision": record["revision"], "known_at": record["known_at"], "spec": record["spec_json"],
+        "author": record["author"], "control_offset": offset,
+    }  # fmt: skip
+
+
+PRICES = Projection("control", "prices", PRICE_SCHEMA, _price)
 
 BUDGET_STATUS_SCHEMA = pa.schema(
     [
