@@ -85,6 +85,8 @@ def test_a_back_dated_price_moves_history_only_by_reprice_and_only_once(system: 
         "price_id_before": "test/small@2020-01-01T00:00:00Z#1", "price_id_after": "test/small@2020-01-01T00:00:00Z#2",
         "events": 40, "before_usd": "0.052000000000", "after_usd": "0.032000000000", "delta_usd": "-0.020000000000",
     }  # fmt: skip
+    ours = json.loads(system.run("reprice", *period, "--model", "test/small", "--org", "default", "--json").stdout)
+    assert ours["groups"] == diff["groups"] and ours["run_id"] != diff["run_id"]
     assert system.value("select count() from corrections") == 0
     assert totals(system) == dict.fromkeys(("v_cost", "v_cost_minute", "v_cost_hourly"), 140 * EACH)
 
@@ -100,3 +102,23 @@ def test_a_back_dated_price_moves_history_only_by_reprice_and_only_once(system: 
     other = json.loads(system.run("reprice", *period, "--model", "test/large", "--json").stdout)
     assert (other["examined"], other["changed"]) == (0, 0)
     assert "nothing changes" in system.run("reprice", *period).stdout
+
+
+def test_a_repair_completes_partial_charges_and_leaves_priced_ones_alone(system: Installation, tmp_path: Path) -> None:
+    tell(system, tmp_path, price())
+    system.publish("usage", [*numbered("whole", 10), *numbered("heard", 10, audio_input_tokens=400)])
+    system.until("select sum(events) from v_cost_minute", lambda n: n == 20)
+    system.until("select status, count() from v_cost where status = 'partial' group by status", bool)
+    # 400 of the 1 000 input tokens are audio, which has no price yet: 600 × $1/M + 100 × $3/M.
+    assert system.value("select sum(cost_usd) from v_cost where status = 'partial'") == 10 * Decimal("0.0009")
+
+    tell(system, tmp_path, price(input=Decimal("0.5")).replace("{", "{audio_input: 2, "))
+    system.until("select countIf(status = 'partial') from v_cost", lambda n: n == 0, timeout=30)
+    # 600 × $0.5/M + 400 × $2/M + 100 × $3/M for those; the others keep what they were priced with.
+    expected = 10 * Decimal("0.0014") + 10 * EACH
+    system.until("select sum(cost_usd) from v_cost_daily", lambda usd: usd == expected, timeout=20)
+    assert system.value("select sum(cost_usd) from v_cost") == expected
+    assert system.query("select status_before, status_after, count() from corrections final group by 1, 2") == [
+        ("partial", "priced", 10)
+    ]
+    assert system.query("select * from v_conservation")[0] == (20, 20, 0, 0, 0, 0, 0)

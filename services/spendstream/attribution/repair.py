@@ -54,6 +54,8 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
         self._held = False
         self._news = asyncio.Event()
         self._prices_at = 0
+        #: What was last looked at, per model: prices, charges, and when the last was written. The same is not repeated.
+        self._looked: dict[tuple[str, ...], tuple[int, int, int]] = {}
         context.control.on_change(self._control_changed)
 
     def follow(self, partitions: frozenset[int]) -> None:
@@ -85,6 +87,7 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
                     pauses = _pauses()
             except (NotNowError, KafkaError, OSError) as error:
                 log.warning("repair waits", error=str(error)[:300])
+                self._looked.clear()  # some of it was not looked at to the end
                 pauses = _pauses()
 
     async def _repair(self) -> int:
@@ -112,15 +115,20 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
         """Charges without a complete price of models that somebody has a price for."""
         rows = await self._context.clickhouse.query(
             "select toString(org), toString(provider), toString(model), toUnixTimestamp64Micro(min(ts)),"
-            f" toUnixTimestamp64Micro(max(ts)) from v_charges where {' and '.join(conditions)}"
-            " group by org, provider, model"
+            " toUnixTimestamp64Micro(max(ts)), count(), toUnixTimestamp64Micro(max(rated_at))"
+            f" from v_charges where {' and '.join(conditions)} group by org, provider, model"
         )
         ours = (*conditions, "org = {org:String}", "provider = {provider:String}", "model = {model:String}")
-        return [
-            Period(int(first), int(last) + 1, ours, {"org": org, "provider": provider, "model": model})
-            for org, provider, model, first, last in rows
-            if is_known(org, provider, model, prices)
-        ]
+        found: list[Period] = []
+        for org, provider, model, first, last, count, written in rows:
+            seen = (self._prices_at, int(count), int(written))
+            key = (conditions[0], org, provider, model)
+            if self._looked.get(key) != seen and is_known(org, provider, model, prices):
+                self._looked[key] = seen
+                found.append(
+                    Period(int(first), int(last) + 1, ours, {"org": org, "provider": provider, "model": model})
+                )
+        return found
 
 
 def _pauses() -> Iterator[float]:
