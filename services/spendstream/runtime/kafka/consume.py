@@ -186,6 +186,12 @@ def build_app(
     async def stopped(*_: Any, **__: Any) -> None:
         await loop.halt()
 
+    async def given(_: Any, assigned: set[TP], **__: Any) -> None:
+        # Faust asks for positions only where there is something to seek in: a spare worker is ready as it is.
+        if not assigned:
+            loop.ready = True
+
+    app.on_partitions_assigned.connect(given, weak=False)
     app.on_partitions_revoked.connect(stopped, weak=False)
     app.on_before_shutdown.connect(stopped, weak=False)
     return app
