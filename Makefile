@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: install check lint types fence test test-all demo bench lock clean
+.PHONY: install check lint types fence test test-all focus demo bench lock clean
 
 install: $(VENV)/.installed
 
@@ -36,6 +36,17 @@ test: install ## proves the product, about 15 minutes on two cores
 test-all: install ## the long ones too: faults at length, evaluation, benchmarks
 	$(BIN)/pytest
 
+# The public FOCUS validator needs Python 3.12 or 3.13 and packages older than ours: it lives in .focus.
+FOCUS_PYTHON ?= $(firstword $(foreach p,python3.12 python3.13,$(shell $(p) -c 'import sys; print(sys.executable)' 2>/dev/null)))
+
+focus: install .focus/bin/focus-validator ## our FOCUS export before the public validator
+	$(BIN)/pytest tests/integration/test_focus.py
+
+.focus/bin/focus-validator:
+	@test -n "$(FOCUS_PYTHON)" || { echo "no Python 3.12 or 3.13 here; name one: make focus FOCUS_PYTHON=/path/to/python3.12"; exit 1; }
+	$(FOCUS_PYTHON) -m venv .focus
+	.focus/bin/pip install --quiet --disable-pip-version-check focus-validator==2.2.1 'pyarrow<22'
+
 demo: install
 	$(BIN)/spendstream demo
 
@@ -43,4 +54,4 @@ bench: install
 	$(BIN)/spendstream bench
 
 clean:
-	rm -rf $(VENV) .spendstream .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .focus .spendstream .pytest_cache .mypy_cache .ruff_cache

@@ -1,10 +1,16 @@
 """What every reader shares: rows good and bad, and the identity of a row in a file."""
 
+import gzip
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Where traces begin that only say how long after their start something happened.
+TRACE_START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 class UnreadableTrace(ValueError):
@@ -52,6 +58,33 @@ def open_trace(path: Path) -> Trace:
         raise UnreadableTrace(f"{path}: {error.strerror}") from None
 
 
+def open_text(path: Path) -> TextIO:
+    """A text file, gzipped or not, without its byte order mark."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", newline="", encoding="utf-8-sig")
+    return path.open(newline="", encoding="utf-8-sig")
+
+
+def count_of(text: str) -> int:
+    """A whole number of tokens. `ValueError` when it is none, or negative, or too large for a long."""
+    count = int(text)
+    if not 0 <= count < 2**63:
+        raise ValueError(f"{text} tokens: must be from 0 to 2^63 - 1")
+    return count
+
+
+def micros_from_start(text: str, unit: int, start: int | None = None) -> int:
+    """Microseconds of a time that counts `unit`s of so many microseconds from TRACE_START (or from `start`)."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not number.is_finite() or number < 0 or number.adjusted() > 11:
+        raise ValueError(f"{text}: must be from 0 to 10^12")
+    begin = (TRACE_START - EPOCH) // timedelta(microseconds=1) if start is None else start
+    return begin + int(number * unit)
+
+
 def micros_of(text: str) -> int:
     """Microseconds of an RFC 3339 or `YYYY-MM-DD HH:MM:SS.fffffff` text; no offset means UTC. `ValueError` otherwise.
 
@@ -63,4 +96,4 @@ def micros_of(text: str) -> int:
         text = f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}"
     moment = datetime.fromisoformat(text.strip())
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (moment - EPOCH) // timedelta(microseconds=1)

@@ -1,8 +1,9 @@
 """Attribution: cost = tokens × price in force at occurred_at, to the owner of the event.
 
 Reads    usage, control, attribution-plans (its own write-ahead log).
-Writes   attribution-plans, costs, usage-dlq; ClickHouse charges and ledger_ranges (second cursor), cost_by_minute.
+Writes   attribution-plans, costs, usage-dlq; ClickHouse charges, rate_cards and ledger_ranges (second cursor),
+         cost_by_minute.
 State    per usage partition: ids seen, open minutes, watermark; on disk under SPENDSTREAM_HOME, or rebuilt from Kafka.
 Walk     app.py → processor.py (first cursor: plan, publish) → batch.py (decode, rate, settle) → rows.py
-         → ledger.py (second cursor: charges).
+         → ledger.py (second cursor: charges) → cards.py (what the prices of those charges say).
 """

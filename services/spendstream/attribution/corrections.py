@@ -18,6 +18,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from spendstream.attribution.cards import RateCards
 from spendstream.attribution.correction_state import (
     NOTHING,
     PARTS,
@@ -28,8 +29,10 @@ from spendstream.attribution.correction_state import (
 )
 from spendstream.attribution.publishing import publish_costs
 from spendstream.attribution.rows import cost_messages
+from spendstream.corrections.rerate import is_known
 from spendstream.corrections.standing import incarnation_of
 from spendstream.domain.rollups import MINUTE_US, SUMS
+from spendstream.rating import BookShelf
 from spendstream.runtime import metrics
 from spendstream.runtime.clickhouse.money import usd_array
 from spendstream.runtime.kafka.columns import decode_columns
@@ -71,6 +74,8 @@ class CorrectionProcessor:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._shelf = BookShelf(context.control.log)
+        self._cards = RateCards(context.clickhouse)
         self._lanes: dict[int, CorrectionLane] = {}
         #: Told which partitions are held here.
         self.assignment_changed: Callable[[frozenset[int]], None] = lambda partitions: None
@@ -128,12 +133,21 @@ class CorrectionProcessor:
         publish = partial(publish_costs, publisher, messages)
         await retrying("publishing corrections", publish, retry_on=(NotNowError,))
         if accepted.height:
+            await self._write_cards(accepted)
             table = await asyncio.to_thread(_table, accepted, state.incarnation, run.partition)
             await self._context.clickhouse.insert("corrections", table)
         await self._context.clickhouse.insert("correction_positions", _position(state, run))
         state.applied = run.last
         metrics.corrections_total.labels("counted").inc(accepted.height)
         metrics.corrections_total.labels("void").inc(len(run.records) - accepted.height)
+
+    async def _write_cards(self, accepted: pl.DataFrame) -> None:
+        """The cards of the prices charges have now, before the corrections that name them."""
+        named = accepted.select("org", "provider", "model", "tier", pl.col("price_id_after").alias("price_id")).unique()
+        book = self._shelf.now()
+        for org, provider, model in named.select("org", "provider", "model").unique().rows():
+            is_known(org, provider, model, book.prices)  # a book has the cards of what it was asked for
+        await self._cards.write(named, book)
 
 
 def take_in(state: CorrectionState, run: Run, caller_rows: bool) -> tuple[pl.DataFrame, list[tuple[str, Message]]]:

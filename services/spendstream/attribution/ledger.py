@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from mode import Service
 
 from spendstream.attribution.batch import planned_verdicts, rate, settle
+from spendstream.attribution.cards import RateCards
 from spendstream.attribution.rows import by_month, charges
 from spendstream.rating import BookShelf
 from spendstream.runtime import clock, metrics
@@ -90,6 +91,7 @@ class Ledger(Service):  # type: ignore[misc]  # mode is untyped
         self._context = context
         self._recent = recent
         self._shelf = BookShelf(context.control.log)
+        self._cards = RateCards(context.clickhouse)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._sure_until: dict[int, float] = {}
         self._allowed_us = context.settings.allowed_lateness_s * 1_000_000
@@ -160,6 +162,7 @@ class Ledger(Service):  # type: ignore[misc]  # mode is untyped
         counted = await self._recent.take(plan, partition)
         if counted is None:
             counted = await self._rate_again(partition, plan, usage)
+        await self._cards.write(counted, self._shelf.at(int(plan.record["control_offset"])))
         loop = asyncio.get_running_loop()
         table = await loop.run_in_executor(None, charges, counted, plan.incarnation, partition)
         for month, rows in by_month(table):

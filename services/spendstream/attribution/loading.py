@@ -4,6 +4,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from spendstream.attribution.recovery import published_rows
 from spendstream.attribution.state import NOTHING, IdLog, PartitionState, Redo, Snapshots
 from spendstream.domain.attribution.dedup import DedupIndex
 from spendstream.runtime import clock
@@ -43,6 +44,15 @@ async def load_partition(context: Context, partition: int, partitions: int) -> t
             history = await plans.load(usage)
     except (KafkaError, OSError) as error:
         raise NotNowError(f"loading usage/{partition}: {error!r}") from error
+    if not known and history.plans and _rows_from(history) < usage.start:
+        # usage was trimmed inside the open minutes: rows rebuilt from the rest would be other rows, counted twice.
+        last = history.plans[-1]
+        through = last.first - 1
+        state.owner, state.caller = await published_rows(context, history.incarnation, partition, through)
+        state.applied, state.watermark, known = through, int(last.record["watermark"]), True
+        for rollups in (state.owner, state.caller):
+            rollups.close(state.watermark, settings.allowed_lateness_s * 1_000_000, last.first)
+        log.warning("open minutes were taken from costs: usage no longer holds them", partition=partition)
     state.redo.extend(_redo(history, state.applied if known else NOTHING, covered, usage.horizon))
     position = max(usage.start, state.redo[0].plan.first if state.redo else history.next_first)
     state.read = position - 1
@@ -62,10 +72,7 @@ def _redo(history: PlanHistory, applied: int, covered: int, horizon: int) -> lis
     if not history.plans:
         return []
     last = history.plans[-1]
-    if applied == NOTHING:
-        rows_from = min(int(last.record["rebuild_from"]), int(last.record["oldest_row"]))
-    else:
-        rows_from = applied + 1
+    rows_from = _rows_from(history) if applied == NOTHING else applied + 1
     ids_from = horizon if covered == NOTHING else covered + 1
 
     def entry(plan: Plan) -> Redo:
@@ -74,6 +81,12 @@ def _redo(history: PlanHistory, applied: int, covered: int, horizon: int) -> lis
         return Redo(plan, rows=rows, ids=plan.last >= ids_from, publish=publish)
 
     return [entry(plan) for plan in history.plans if plan.last >= min(rows_from, ids_from)]
+
+
+def _rows_from(history: PlanHistory) -> int:
+    """Smallest usage offset from which the open rows can be rebuilt."""
+    last = history.plans[-1].record
+    return min(int(last["rebuild_from"]), int(last["oldest_row"]))
 
 
 async def _usage_now(context: Context, partition: int) -> UsagePartition:

@@ -3,7 +3,9 @@
 import typer
 
 from spendstream.cli import bench, control, demo, operations, query, run, setup, up, verify
+from spendstream.cli.economics import economics_app
 from spendstream.cli.load import load_app
+from spendstream.cli.report import report_app
 
 app = typer.Typer(
     name="spendstream",
@@ -20,8 +22,10 @@ app.command("migrate")(setup.migrate)
 app.command("apply")(control.apply)
 app.command("delete")(control.delete)
 app.command("query")(query.query)
+app.add_typer(report_app, name="report")
 app.add_typer(load_app, name="load")
 app.command("demo")(demo.demo)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
 operations.mount(app)
+app.add_typer(economics_app, name="economics")

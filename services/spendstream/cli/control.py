@@ -108,8 +108,7 @@ async def _delete(names: list[str], org: str, no_wait: bool) -> None:
     log = await publish.load_control(settings)
     keys: list[str] = []
     for name in names:
-        mine = (document for document in log.documents() if document.org == org)
-        matching = [document.key for document in mine if f"{document.kind}/{document.name}" == name]
+        matching = publish.keys_of(name, org, log)
         if not matching:
             raise CommandError(f"there is no {name}; nothing was deleted", USAGE)
         keys += matching

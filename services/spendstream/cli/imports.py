@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 import_app = typer.Typer(help="Files onto the topics; importing a file twice changes nothing.", no_args_is_help=True)
 
 SHOWN = 50
+FORMAT_NAMES = (
+    "csv", "azure-llm", "burstgpt", "mooncake", "servegen", "openai-usage", "anthropic-usage", "litellm", "langfuse",
+    "helicone",
+)  # fmt: skip
 OUTCOMES = ("priced", "partial", "unpriced", "duplicate", "rejected")
 
 
 @import_app.command("usage")
 def usage(
     files: Annotated[list[Path], typer.Argument(help="One or more files.")],
-    file_format: Annotated[str, typer.Option("--format", help="csv | azure-llm")] = "csv",
+    file_format: Annotated[
+        str,
+        typer.Option("--format", help=" | ".join(FORMAT_NAMES)),
+    ] = "csv",
     mapping: Annotated[Path | None, typer.Option("--map", help="World file that owns the rows of a trace.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once the rows are on the topic.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait until the rows are queryable.")] = 300,
@@ -34,8 +41,9 @@ def usage(
     """Import usage; returns when its rows can be asked for (at most --timeout seconds later).
 
     A csv has a header of Usage field names (see examples/usage.csv); a row without event_id gets one from the file's
-    content and its line. Bad rows are listed and left out, and make the exit code 1. Apply the Price documents first:
-    rows without a price count as unpriced.
+    content and its line. The other formats are what these tools export as JSON, JSON Lines or CSV: openai-usage and
+    anthropic-usage take usage reports, dashboard CSVs and batch outputs alike. Bad rows are listed and left out, and
+    make the exit code 1. Apply the Price documents first: rows without a price count as unpriced.
 
     Example: spendstream import usage march.csv april.csv --format csv --timeout 60
     """
@@ -105,6 +113,7 @@ def _report(imported: "Imported") -> dict[str, Any]:
         "already_there": imported.already_there,
         **imported.outcomes,
         "bad": [{"line": bad.line, "column": bad.column, "problem": bad.problem} for bad in imported.bad],
+        "token_mismatches": [{"line": line, "problem": problem} for line, problem in imported.mismatches],
         "rejections": [
             {"line": line, "event_id": letter.event_id, "reason": letter.reason, "detail": letter.detail}
             for line, letter in zip(lines, letters, strict=True)
@@ -119,6 +128,13 @@ def _print(report: list[dict[str, Any]], no_wait: bool) -> None:
             f"{file['file']}:{rejected['line']}: rejected as {rejected['reason']}: {rejected['detail']}"
             for rejected in file["rejections"]
         ]
+        if file["token_mismatches"]:
+            first = file["token_mismatches"][0]
+            count = len(file["token_mismatches"])
+            text = (
+                f"{file['file']}:{first['line']}: token_mismatch: {first['problem']} (imported as it is; {count} such)"
+            )
+            errors.print(text, markup=False)
         for text in wrong[:SHOWN]:
             errors.print(text, markup=False)
         if len(wrong) > SHOWN:

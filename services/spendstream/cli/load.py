@@ -57,7 +57,9 @@ def run(
 def replay(
     file: Annotated[Path, typer.Argument(help="Trace or usage table.")],
     truth: TruthOption = Path("truth.json"),
-    file_format: Annotated[str, typer.Option("--format", help="csv | azure-llm")] = "csv",
+    file_format: Annotated[
+        str, typer.Option("--format", help="csv | azure-llm | burstgpt | mooncake | servegen")
+    ] = "csv",
     speed: Annotated[str, typer.Option("--speed", help="Factor of real time, or max.")] = "1",
     mapping: Annotated[Path | None, typer.Option("--map", help="World file that owns the requests.")] = None,
     prices: Annotated[

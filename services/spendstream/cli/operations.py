@@ -1,4 +1,4 @@
-"""Operators' commands: imports, dead letters, repricing, alerts, budgets, recommendations, doctor."""
+"""Operators' commands: imports, dead letters, repricing, alerts, budgets, recommendations, doctor, allocation."""
 
 import typer
 
@@ -8,6 +8,7 @@ from spendstream.cli.dead_letters import dead_letters_app
 from spendstream.cli.doctor import doctor
 from spendstream.cli.imports import import_app
 from spendstream.cli.prices import prices_app
+from spendstream.cli.reallocate import reallocate
 from spendstream.cli.recommendations import recommendations_app
 from spendstream.cli.reprice import reprice
 
@@ -22,3 +23,4 @@ def mount(app: typer.Typer) -> None:
     app.add_typer(budgets_app, name="budgets")
     app.add_typer(recommendations_app, name="recommendations")
     app.add_typer(prices_app, name="prices")
+    app.command("reallocate")(reallocate)

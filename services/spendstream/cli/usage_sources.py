@@ -23,13 +23,17 @@ def usage_sources(files: list[Path], file_format: str, mapping: Path | None) -> 
     """Every file with its digest and reader; a usage error before anything is sent when one cannot be read."""
     from loadgen.scenarios import DEFAULT_WORLD, ScenarioError, load_world  # noqa: PLC0415
     from loadgen.traces import READERS, UnreadableTrace, open_trace  # noqa: PLC0415
+    from spendstream.operations.exports import FORMATS, UnreadableExport  # noqa: PLC0415
     from spendstream.operations.import_source import Source  # noqa: PLC0415
 
-    if file_format not in READERS:
-        raise CommandError(f"--format: {file_format!r} is none of {', '.join(READERS)}", USAGE)
+    if file_format not in (*READERS, *FORMATS):
+        raise CommandError(f"--format: {file_format!r} is none of {', '.join((*READERS, *FORMATS))}", USAGE)
+    if mapping and file_format in FORMATS:
+        raise CommandError(f"--map: a {file_format} export says itself who called; leave --map out", USAGE)
     try:
-        # A usage table says who called; a bare trace, or an explicit --map, gets owners from a world.
-        world = load_world(mapping or DEFAULT_WORLD) if mapping or file_format != "csv" else None
+        # Tables and exports say who called; a bare trace, or an explicit --map, gets owners from a world.
+        owned = file_format == "csv" or file_format in FORMATS
+        world = load_world(mapping or DEFAULT_WORLD) if mapping or not owned else None
         sources: dict[str, Source] = {}
         for path in files:
             _check_text(path)
@@ -37,25 +41,29 @@ def usage_sources(files: list[Path], file_format: str, mapping: Path | None) -> 
             rows = partial(_rows, trace, file_format, world)
             next(rows(), None)  # an unknown header is found before anything is sent
             sources.setdefault(trace.digest, Source(str(path), trace.digest, file_format, rows))
-    except (UnreadableTrace, ScenarioError) as error:
+    except (UnreadableTrace, UnreadableExport, ScenarioError) as error:
         raise CommandError(f"{error}; nothing was imported", USAGE) from error
     return list(sources.values())
 
 
 def _check_text(path: Path) -> None:
+    from loadgen.traces.reading import open_text  # noqa: PLC0415
+
     try:
-        with path.open(encoding="utf-8") as file:
+        with open_text(path) as file:
             while file.read(1 << 20):
                 pass
     except UnicodeDecodeError as error:
         raise CommandError(f"{path}: is not UTF-8 text ({error.reason}); nothing was imported", USAGE) from error
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}; nothing was imported", USAGE) from error
+    except (OSError, EOFError) as error:
+        raise CommandError(
+            f"{path}: {getattr(error, 'strerror', None) or error}; nothing was imported", USAGE
+        ) from error
 
 
 def _rows(trace: "Trace", file_format: str, world: "WorldSpec | None") -> "Iterator[UsageRow | Bad]":
     """Rows of a file, encoded, in groups that get their owners together."""
-    from loadgen.traces import READERS, BadRow  # noqa: PLC0415
+    from loadgen.traces import BadRow  # noqa: PLC0415
     from loadgen.traces.assign import assign  # noqa: PLC0415
     from loadgen.wire import UsageEncoder  # noqa: PLC0415
     from loadgen.world import Assigner  # noqa: PLC0415
@@ -63,7 +71,7 @@ def _rows(trace: "Trace", file_format: str, world: "WorldSpec | None") -> "Itera
 
     encoder = UsageEncoder()
     assigner = Assigner(world, SEED) if world is not None else None
-    read = _to_the_end(READERS[file_format](trace))
+    read = _to_the_end(_read(trace, file_format))
     while group := list(islice(read, ASSIGNED_TOGETHER)):
         yield from (Bad(row.line, row.column, row.problem) for row in group if isinstance(row, BadRow))
         good = [row for row in group if not isinstance(row, BadRow)]
@@ -75,7 +83,25 @@ def _rows(trace: "Trace", file_format: str, world: "WorldSpec | None") -> "Itera
             if len(value) > LARGEST_RECORD_BYTES:
                 yield Bad(row.line, "row", f"{len(value)} bytes are too many: at most {LARGEST_RECORD_BYTES}")
             else:
-                yield UsageRow(row.line, record["org"], record["event_id"], record["occurred_at"], value)
+                mismatch = record["attributes"].get("token_mismatch", "")
+                yield UsageRow(row.line, record["org"], record["event_id"], record["occurred_at"], value, mismatch)
+
+
+def _read(trace: "Trace", file_format: str) -> "Iterator[Row | BadRow]":
+    """Rows of a trace, a table or an export, with complete records."""
+    from loadgen.traces import READERS, BadRow, Row  # noqa: PLC0415
+    from loadgen.wire import defaults  # noqa: PLC0415
+    from spendstream.operations.exports import Taken, read_export  # noqa: PLC0415
+
+    if file_format in READERS:
+        yield from READERS[file_format](trace)
+        return
+    blank = defaults()
+    for entry in read_export(trace.path, trace.digest, file_format):
+        if isinstance(entry, Taken):
+            yield Row(entry.line, {**blank, "attributes": {}, **entry.fields})
+        else:
+            yield BadRow(entry.line, entry.column, entry.problem)
 
 
 def _to_the_end(rows: "Iterator[Row | BadRow]") -> "Iterator[Row | BadRow]":

@@ -1,9 +1,9 @@
 """What each kind of document must say. One entry a kind; the rules themselves live with their domain."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
+from spendstream.domain.allocation.rules import parse_rule, unknown_metrics
 from spendstream.domain.attribution.owners import parse_owner
 from spendstream.domain.attribution.tags import parse_tag_policy
 from spendstream.domain.budgets.documents import parse_budget
@@ -43,26 +43,8 @@ def _fields(required: Iterable[str], optional: Iterable[str]) -> Check:
     return check
 
 
-RULE_MODELS = ("direct", "proportional", "fixed", "activity", "even")
-
-
 def _rule(org: str, name: str, spec: Spec) -> Wrong:
-    wrong = list(_fields(["match", "model"], ["metric", "by", "shares", "unit_cost_usd", "activity"])(org, name, spec))
-    if "model" in spec and spec["model"] not in RULE_MODELS:
-        wrong.append(("model", f"must be one of {', '.join(RULE_MODELS)}"))
-    shares = spec.get("shares")
-    if spec.get("model") == "fixed" and not _sum_to_one(shares):
-        wrong.append(("shares", "must be given and sum to 1"))
-    return wrong
-
-
-def _sum_to_one(shares: object) -> bool:
-    if not isinstance(shares, Mapping):
-        return False
-    values = list(shares.values())
-    return (
-        all(isinstance(value, int | Decimal) and not isinstance(value, bool) for value in values) and sum(values) == 1
-    )
+    return parse_rule(org, name, spec)[1]
 
 
 POLICY_KINDS = ("training_job", "cost_per_request", "approved_models", "tags", "expected_hour")
@@ -107,7 +89,11 @@ def check_against(kind: str, old: Spec, new: Spec) -> Wrong:
 
 def warnings(kind: str, spec: Spec) -> Wrong:
     """What is odd but legal."""
-    return [(warning.path, warning.message) for warning in parse_price(spec).warnings] if kind == "Price" else []
+    if kind == "Price":
+        return [(warning.path, warning.message) for warning in parse_price(spec).warnings]
+    if kind == "AttributionRule" and (rule := parse_rule("", "", spec)[0]) is not None:
+        return unknown_metrics(rule)
+    return []
 
 
 def identity(kind: str, name: str, spec: Spec) -> str:

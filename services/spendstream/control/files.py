@@ -1,12 +1,18 @@
 """YAML to documents, with numbers as decimals and the line of every field."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
+
+from spendstream.control.nodes import CORE, ExactLoader, faults
+
+LONGEST_NAME = 200
+UNUSABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, line and paragraph separators
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,12 @@ class Problem:
 
     def __str__(self) -> str:
         where = f" {self.path}:" if self.path else ""
-        return f"{self.file}:{self.line}:{where} {self.message}"
+        return _visible(f"{self.file}:{self.line}:{where} {self.message}")
+
+
+def _visible(text: str) -> str:
+    """Text a terminal can be given: what would move its cursor, or is no character, as its escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 @dataclass(frozen=True)
@@ -43,71 +54,83 @@ class Source:
         return Problem(self.file, self.lines.get(known, self.line), f"{self.kind}/{self.name} {path}".strip(), message)
 
 
-class _ExactLoader(yaml.SafeLoader):
-    """Safe YAML whose floats are decimals and whose timestamps stay text."""
-
-
-def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
-    text = str(loader.construct_scalar(node)).replace("_", "")
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return text
-
-
-def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
-    return str(loader.construct_scalar(node))
-
-
-_ExactLoader.add_constructor("tag:yaml.org,2002:float", _decimal)
-_ExactLoader.add_constructor("tag:yaml.org,2002:timestamp", _text)
-
-
 def read_file(path: Path) -> tuple[list[Source], list[Problem]]:
     """Every document of a file, and what could not be read of it."""
+    nodes, problems = _nodes(path)
+    sources: list[Source] = []
+    for node in nodes:
+        found = _source(str(path), node)
+        if isinstance(found, Source):
+            sources.append(found)
+        else:
+            problems += found
+    return sources, problems
+
+
+def read_mapping(path: Path) -> tuple[Mapping[str, Any], Mapping[str, int]] | list[Problem]:
+    """The one mapping of a YAML or JSON file, numbers as decimals, and the line of every field; or what is wrong."""
+    name = str(path)
+    nodes, problems = _nodes(path)
+    if problems:
+        return problems
+    if len(nodes) != 1 or not isinstance(nodes[0], yaml.MappingNode):
+        return [Problem(name, 1, "", "must be one mapping")]
+    value = _value(name, nodes[0])
+    return value if isinstance(value, list) else (value, dict(_lines(nodes[0], "")))
+
+
+def _nodes(path: Path) -> tuple[list[yaml.Node], list[Problem]]:
+    """The documents of a YAML file as they are written, up to where it is no YAML; empty ones are left out."""
     name = str(path)
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         return [], [Problem(name, 1, "", f"cannot be read: {error}")]
-    sources: list[Source] = []
-    problems: list[Problem] = []
+    nodes: list[yaml.Node] = []
     try:
-        for node in yaml.compose_all(text, Loader=_ExactLoader):
-            if node is None or node.tag == "tag:yaml.org,2002:null":
-                continue
-            found = _source(name, node)
-            if isinstance(found, Source):
-                sources.append(found)
-            else:
-                problems += found
+        for node in yaml.compose_all(text, Loader=ExactLoader):
+            if node is not None and node.tag != "tag:yaml.org,2002:null":
+                nodes.append(node)
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        return nodes, [Problem(name, line, "", f"not YAML: the character {chr(error.character)!a} is not allowed")]
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problems.append(
-            Problem(name, mark.line + 1 if mark else 1, "", f"not YAML: {getattr(error, 'problem', error)}")
-        )
-    return sources, problems
+        return nodes, [_not_yaml(name, error)]
+    return nodes, []
+
+
+def _not_yaml(file: str, error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None)
+    return Problem(file, mark.line + 1 if mark else 1, "", f"not YAML: {getattr(error, 'problem', error)}")
+
+
+def _value(file: str, node: yaml.MappingNode) -> Mapping[str, Any] | list[Problem]:
+    """What a mapping says, or everything in it that no document may hold."""
+    if found := [Problem(file, at, path, message) for at, path, message in faults(node)]:
+        return found
+    try:
+        value: Mapping[str, Any] = ExactLoader("").construct_document(node)
+        return value
+    except yaml.YAMLError as error:
+        return [_not_yaml(file, error)]
 
 
 def _source(file: str, node: yaml.Node) -> Source | list[Problem]:
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
         return [Problem(file, line, "", "a document must be a mapping with kind, name and spec")]
-    try:
-        twice = list(_given_twice(node))
-    except RecursionError:
-        return [Problem(file, line, "", "contains itself")]
-    if twice:
-        return [Problem(file, at, key, "is given twice") for key, at in twice]
-    value = _ExactLoader("").construct_document(node)
+    value = _value(file, node)
+    if isinstance(value, list):
+        return value
     problems = [
         Problem(file, line, key, "is missing or not text")
         for key in ("kind", "name")
         if not isinstance(value.get(key), str)
     ]
+    problems += _unusable_names(file, node)
     if not isinstance(value.get("spec"), Mapping):
         problems.append(Problem(file, line, "spec", "is missing or not a mapping"))
-    if "org" in value and (not isinstance(value["org"], str) or not value["org"]):
+    if "org" in value and not isinstance(value["org"], str):
         problems.append(Problem(file, line, "org", "must be text"))
     unknown = set(value) - {"kind", "name", "spec", "org"}
     problems += [Problem(file, line, str(key), "is not a field of a document") for key in sorted(map(str, unknown))]
@@ -118,19 +141,18 @@ def _source(file: str, node: yaml.Node) -> Source | list[Problem]:
     return Source(file, line, value.get("org", "default"), value["kind"], value["name"], value["spec"], lines)
 
 
-def _given_twice(node: yaml.Node) -> Iterator[tuple[str, int]]:
-    """Fields that occur twice in one mapping: the second would silently win."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, child in node.value:
-            name = str(key.value)
-            if name in seen:
-                yield name, key.start_mark.line + 1
-            seen.add(name)
-            yield from _given_twice(child)
-    elif isinstance(node, yaml.SequenceNode):
-        for child in node.value:
-            yield from _given_twice(child)
+def _unusable_names(file: str, node: yaml.MappingNode) -> Iterator[Problem]:
+    """Names are keys on the topic, labels of alerts and columns of tables."""
+    for key, child in node.value:
+        if key.value not in ("name", "org") or child.tag != f"{CORE}str":
+            continue
+        line, name = child.start_mark.line + 1, str(child.value)
+        if not name.strip():
+            yield Problem(file, line, key.value, "must not be empty")
+        if len(name) > LONGEST_NAME:
+            yield Problem(file, line, key.value, f"has {len(name)} characters: at most {LONGEST_NAME}")
+        if any(unicodedata.category(letter) in UNUSABLE for letter in name):
+            yield Problem(file, line, key.value, f"{name[:LONGEST_NAME]!r} holds a control character or a line break")
 
 
 def _lines(node: yaml.Node, path: str) -> Iterator[tuple[str, int]]:

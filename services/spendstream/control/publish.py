@@ -5,14 +5,19 @@ import getpass
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aiokafka.errors import KafkaError
+
 from spendstream.control.checks import check_against, check_spec, identity
 from spendstream.control.files import Problem, Source
 from spendstream.runtime import clock, heartbeats
-from spendstream.runtime.control import ControlLog, Document, digest_of, document_key, spec_json
+from spendstream.runtime.control import ORG_MARK, ControlLog, Document, digest_of, document_key, spec_json
 from spendstream.runtime.kafka.publisher import Publisher
 from spendstream.runtime.kafka.reader import read_all
+from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.settings import Settings
 from spendstream.schemas import encode
+
+LARGEST_BYTES = 900_000  # brokers take 1 MiB; names, digest and framing come on top
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ def validate(sources: Sequence[Source]) -> list[Problem]:
         source.problem(path, message)
         for source in sources
         for path, message in check_spec(source.org, source.kind, source.name, source.spec)
+    ]
+    problems += [
+        source.problem("", f"is {size:,} bytes: at most {LARGEST_BYTES:,} fit on the topic")
+        for source in sources
+        if (size := len(spec_json(source.spec).encode())) > LARGEST_BYTES
     ]
     seen: dict[tuple[str, str], Source] = {}
     for source in sources:
@@ -78,6 +88,24 @@ def plan_changes(sources: Sequence[Source], log: ControlLog) -> list[Change]:
     ]
 
 
+def keys_of(name: str, org: str, log: ControlLog) -> list[str]:
+    """Topic keys of everything called `kind/name`: all of a price's revisions, also what cannot be read any more."""
+    readable = [
+        document.key
+        for document in log.documents()
+        if document.org == org and f"{document.kind}/{document.name}" == name
+    ]
+    return readable + [key for key in sorted(log.unreadable) if key not in readable and _means(key, name, org)]
+
+
+def _means(key: str, name: str, org: str) -> bool:
+    """Whether a key may belong to `kind/name`; a price's key ends with its start and its revision."""
+    identity, _, owner = key.partition(ORG_MARK)
+    if identity.startswith("Price/"):
+        identity = identity.rsplit("/", 2)[0]
+    return identity == name and (owner or "default") == org
+
+
 def _change(source: Source, before: Document | None) -> Change:
     same = before is not None and before.digest == digest_of(source.kind, source.name, source.spec)
     revision = 1 if before is None else before.revision + (0 if same else 1)
@@ -100,31 +128,40 @@ def suspicious(changes: Sequence[Change]) -> list[Problem]:
 
 async def publish(publisher: Publisher, changes: Sequence[Change]) -> int:
     """Publish what is new or changed; returns the control offset behind it (0: nothing was published)."""
-    offset = 0
     known_at, author = clock.now_us(), getpass.getuser()
-    for change in changes:
-        if change.action == "same":
-            continue
-        source = change.source
-        record = {
-            "org": source.org, "kind": source.kind, "name": source.name, "spec_json": spec_json(source.spec),
-            "known_at": known_at, "revision": change.revision, "author": author,
-            "digest": digest_of(source.kind, source.name, source.spec),
-        }  # fmt: skip
-        metadata = await publisher.producer.send_and_wait(
-            "control", value=encode("ControlDocument", record), key=change.key.encode(), partition=0
-        )
+    # All of them are encoded before the first is sent: what cannot be encoded must not leave half behind.
+    records = [
+        (change.key.encode(), _encoded(change, known_at, author)) for change in changes if change.action != "same"
+    ]
+    return await _send(publisher, records)
+
+
+def _encoded(change: Change, known_at: int, author: str) -> bytes:
+    source = change.source
+    record = {
+        "org": source.org, "kind": source.kind, "name": source.name, "spec_json": spec_json(source.spec),
+        "known_at": known_at, "revision": change.revision, "author": author,
+        "digest": digest_of(source.kind, source.name, source.spec),
+    }  # fmt: skip
+    return encode("ControlDocument", record)
+
+
+async def _send(publisher: Publisher, records: Sequence[tuple[bytes, bytes | None]]) -> int:
+    """Send in order; returns the offset behind the last one (0: none). `NotNowError` says how many are on the topic."""
+    offset = 0
+    for done, (key, value) in enumerate(records):
+        try:
+            metadata = await publisher.producer.send_and_wait("control", value=value, key=key, partition=0)
+        except (KafkaError, OSError) as error:
+            said = f"{done} of {len(records)} documents are published; give the same command again"
+            raise NotNowError(f"publishing to control: {error!r}: {said}") from error
         offset = metadata.offset + 1
     return offset
 
 
 async def delete(publisher: Publisher, keys: Sequence[str]) -> int:
     """Publish tombstones; returns the control offset behind them."""
-    offset = 0
-    for key in keys:
-        metadata = await publisher.producer.send_and_wait("control", value=None, key=key.encode(), partition=0)
-        offset = metadata.offset + 1
-    return offset
+    return await _send(publisher, [(key.encode(), None) for key in keys])
 
 
 async def await_services(settings: Settings, offset: int, timeout_s: float = 15.0) -> Acknowledgements:

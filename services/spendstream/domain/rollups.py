@@ -11,6 +11,7 @@ message changes nothing.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ LATE_BLOCK = 1 << 16
 ON_TIME = -1
 MANY_ROWS = 20_000
 BEYOND = 9.2e18  # just inside int64; compared with a float sum, which is good enough for the edge
+MOST = int(BEYOND)
 
 OWNER_DIMENSIONS = (
     "org", "team", "project", "environment", "cost_center", "service", "feature", "provider", "model", "category",
@@ -84,6 +86,27 @@ class Prepared:
     after: Ints
 
 
+def _too_much(events: pl.DataFrame, beyond: pl.DataFrame, before: Ints) -> Bools:
+    """Of the events of rows that would overflow, the dearest: those without which the others fit.
+
+    `beyond`: the keys of the rows, `before[i]`: what row i holds. Every row loses at least one event.
+    """
+    row = beyond.with_row_index("row")
+    places = events.select(beyond.columns).join(
+        row, on=beyond.columns, how="left", nulls_equal=True, maintain_order="left"
+    )  # fmt: skip
+    of_row = places["row"].fill_null(beyond.height).to_numpy()
+    cost = events["cost_pico_usd"].to_numpy()
+    refused = np.zeros(events.height, dtype=bool)
+    for i, held in enumerate(before.tolist()):
+        mine = np.flatnonzero(of_row == i)
+        dearest_last = mine[np.argsort(cost[mine], kind="stable")]
+        sums = [held + total for total in accumulate(cost[dearest_last].tolist())]
+        fits = min(sum(total <= MOST for total in sums), mine.size - 1)
+        refused[dearest_last[fits:]] = True
+    return refused
+
+
 class Rollups:
     """Open rows of one source partition and one grain."""
 
@@ -121,14 +144,10 @@ class Rollups:
         before = np.where((found >= 0)[:, None], self._values[found], 0)
         after = before + increments
         wrapped = (increments > 0) & (after < before) | (increments < 0) & (after > before)
-        over = wrapped.any(axis=1) | (groups["about"].abs() > BEYOND).to_numpy()
+        over = wrapped.any(axis=1) | (after[:, COST] > MOST)
+        over |= (groups["about"].abs() > BEYOND).to_numpy()
         if over.any():
-            beyond = groups.filter(pl.Series(over)).select(keys)
-            marked = events.select(keys).join(
-                beyond.with_columns(pl.lit(True).alias("over")), on=keys, how="left", nulls_equal=True,
-                maintain_order="left",
-            )  # fmt: skip
-            raise SumOverflowError(marked["over"].fill_null(False).to_numpy())
+            raise SumOverflowError(_too_much(events, groups.filter(pl.Series(over)).select(keys), before[over, COST]))
         return Prepared(groups, names, after)
 
     def commit(self, prepared: Prepared) -> Touched:

@@ -1,6 +1,6 @@
 """The doctor's judgement: what was found, whether that is well, and what to do about it. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spendstream.runtime.heartbeats import Beat
@@ -64,6 +64,12 @@ def migrations(shipped: Mapping[int, tuple[str, str]], applied: Mapping[int, str
         found = f"{len(newer)} unknown to this version, up to number {newer[-1]}"
         return Finding("migrations", WARN, found, "this program is older than the database: upgrade it")
     return Finding("migrations", OK, f"{len(shipped)} applied")
+
+
+def dropped(tables: Iterable[str]) -> Finding:
+    """Tables and views that applied migrations made and that are gone."""
+    advice = "dropped by hand: restore tables from a backup; a view is in infra/clickhouse"
+    return Finding("migrations", FAIL, f"applied, but not there: {', '.join(sorted(tables))}", advice)
 
 
 def service(name: str, beats: Sequence[Beat], control_end: int) -> Finding:

@@ -24,7 +24,7 @@ BROKER_WITHIN_S = 30.0
 BROKER_CHECKS = ("topics", "services", "consumers")
 BOOKS = ("dead letters", "unpriced", "conservation", "duplicates horizon")
 MODELS_SHOWN = 5
-MISSING = "if `migrations` above is ok, the table was dropped by hand: restore it from a backup"
+MISSING = "see `migrations` above"
 LAST_DAY = "written_at > now() - interval 1 day"
 
 
@@ -65,7 +65,10 @@ def _database(settings: Settings) -> tuple[Store | None, Finding, Finding]:
 
 def _migrations(store: Store) -> Finding:
     rows = store.rows(f"select number, digest from {DATABASE}.schema_migrations final")
-    return checks.migrations(_shipped_migrations(), {int(number): str(digest) for number, digest in rows})
+    found = checks.migrations(_shipped_migrations(), {int(number): str(digest) for number, digest in rows})
+    there = {str(name) for (name,) in store.rows(f"select name from system.tables where database = '{DATABASE}'")}
+    dropped = {name for each in migrations(shipped("clickhouse")) for name in each.creates} - there
+    return found if found.state == FAIL or not dropped else checks.dropped(dropped)
 
 
 def _shipped_migrations() -> dict[int, tuple[str, str]]:

@@ -11,13 +11,17 @@ IDS_A_QUERY = 1_000
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """A good row. `value` is the encoded record, `occurred_at` microseconds since the epoch."""
+    """A good row. `value` is the encoded record, `occurred_at` microseconds since the epoch.
+
+    `mismatch`: how the totals the row reports differ from its classes; it is imported as it is.
+    """
 
     line: int
     org: str
     event_id: str
     occurred_at: int
     value: bytes
+    mismatch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """ClickHouse as a command sees it: one connection, and errors that say what to do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from urllib3.exceptions import HTTPError
 
 from spendstream.runtime.clickhouse.client import as_not_now, connect
 from spendstream.runtime.retry import NotNowError
@@ -38,6 +39,16 @@ class Store:
             found: Rows = self._client.query(sql, parameters=parameters or None, tz_mode="aware").result_rows
             return found
         except (ClickHouseError, OSError) as error:
+            raise _explained(error, "asking ClickHouse") from error
+
+    def stream(self, sql: str, file_format: str) -> Iterator[bytes]:
+        """The result in one of ClickHouse's formats (CSVWithNames, Parquet, …), piece by piece."""
+        settings = {"format_csv_null_representation": "", "output_format_decimal_trailing_zeros": 1}
+        try:
+            with self._client.raw_stream(sql, fmt=file_format, settings=settings) as answer:
+                while piece := answer.read(1 << 20):
+                    yield piece
+        except (ClickHouseError, HTTPError, OSError) as error:
             raise _explained(error, "asking ClickHouse") from error
 
     def insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:

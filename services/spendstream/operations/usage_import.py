@@ -34,7 +34,8 @@ KEPT_BAD_ROWS = 10_000
 @dataclass
 class Imported:
     """What importing one file came to. `outcomes` counts priced, partial, unpriced, duplicate and rejected rows among
-    those this command or an earlier one has sent; empty when they were not awaited."""
+    those this command or an earlier one has sent; empty when they were not awaited. `mismatches`: lines whose totals
+    do not add up, and how."""
 
     source: Source
     step: Step
@@ -42,6 +43,7 @@ class Imported:
     rows: int = 0
     bad_rows: int = 0
     bad: list[Bad] = field(default_factory=list)
+    mismatches: list[tuple[int, str]] = field(default_factory=list)
     sent: int = 0
     already_there: int = 0
     ranges: list[Range] = field(default_factory=list)
@@ -134,6 +136,8 @@ class UsageImport:
             bad = [row for row in chunk if isinstance(row, Bad)]
             imported.bad_rows += len(bad)
             imported.bad += bad[: KEPT_BAD_ROWS - len(imported.bad)]
+            unequal = [(row.line, row.mismatch) for row in good if row.mismatch]
+            imported.mismatches += unequal[: KEPT_BAD_ROWS - len(imported.mismatches)]
             if good:
                 await self._chunk(imported, good)
             self._reports.rows(len(chunk))

@@ -15,11 +15,12 @@ from aiokafka.errors import KafkaError
 from spendstream.runtime.kafka.reader import partition_reader, read_batches
 from spendstream.runtime.retry import retrying
 from spendstream.runtime.settings import Settings
-from spendstream.schemas import Undecodable, decode
+from spendstream.schemas import decode
 
 log = structlog.get_logger()
 TOPIC = "control"
 ORG_MARK = "\x1f"
+DECIMAL = "$decimal"  # marks a number in spec_json; fields of documents must not begin with $
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, Decimal):
-        return {"$decimal": _digits(value)}
+        return {DECIMAL: _digits(value)}
     return value
 
 
@@ -70,13 +71,23 @@ def document_key(org: str, identity: str) -> str:
 
 
 def parse_spec(text: str) -> dict[str, Any]:
-    """The inverse of `spec_json`."""
-
-    def decimal(node: dict[str, Any]) -> Any:
-        return Decimal(node["$decimal"]) if set(node) == {"$decimal"} else node
-
-    parsed: dict[str, Any] = json.loads(text, parse_float=Decimal, object_hook=decimal)
+    """The inverse of `spec_json`; `ValueError` for what it never writes."""
+    parsed = json.loads(text, parse_float=Decimal, object_hook=_number)
+    if not isinstance(parsed, dict):
+        raise ValueError("a spec must be a mapping")
     return parsed
+
+
+def _number(node: dict[str, Any]) -> Any:
+    if set(node) != {DECIMAL}:
+        return node
+    try:
+        number = Decimal(node[DECIMAL])
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise ValueError(f"{DECIMAL} {node[DECIMAL]!r} is no number") from error
+    if not number.is_finite():
+        raise ValueError(f"{DECIMAL} {node[DECIMAL]!r} is no number")
+    return number
 
 
 class ControlLog:
@@ -84,19 +95,22 @@ class ControlLog:
 
     def __init__(self) -> None:
         self.offset = 0
+        self.unreadable: set[str] = set()  # keys whose newest record cannot be read: a tombstone ends them, too
         self._history: dict[str, list[tuple[int, Document | None]]] = {}
 
     def add(self, offset: int, key: bytes | None, value: bytes | None) -> None:
         """Take one record of the topic; an unreadable one is logged and skipped."""
         self.offset = offset + 1
         name = (key or b"").decode(errors="replace")
+        self.unreadable.discard(name)
         if value is None:
             self._history.setdefault(name, []).append((offset, None))
             return
         try:
             _, record = decode(value)
             document = _document(offset, name, record)
-        except (Undecodable, KeyError, ValueError) as error:
+        except Exception as error:  # whatever a record holds: it must not keep every service from starting
+            self.unreadable.add(name)
             log.error("control document cannot be read", key=name, offset=offset, error=str(error))
             return
         self._history.setdefault(name, []).append((offset, document))

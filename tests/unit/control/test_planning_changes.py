@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from spendstream.control.files import Source
-from spendstream.control.publish import Change, plan_changes, suspicious
+from spendstream.control.publish import Change, keys_of, plan_changes, suspicious
 from spendstream.rating import BookShelf
 from spendstream.runtime.control import ControlLog, digest_of, spec_json
 from spendstream.schemas import encode
@@ -139,3 +141,35 @@ def test_a_budget_does_not_compile_the_books_anew() -> None:
     before = shelf.now()
     put(log, plan_changes([document("Budget", "b", BUDGET)], log))
     assert shelf.now().prices is before.prices
+
+
+def raw(spec: str, **fields: Any) -> bytes:
+    """A record that `apply` would never send."""
+    whole = {
+        "org": "default", "kind": "Budget", "name": "b", "spec_json": spec, "known_at": 1, "revision": 1,
+        "author": "", "digest": "", **fields,
+    }  # fmt: skip
+    return encode("ControlDocument", whole)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ['{"x": {"$decimal": "x"}}', '{"x": {"$decimal": null}}', '{"x": {"$decimal": {}}}', '{"x": {"$decimal": "NaN"}}',
+     '{"x": {"$decimal": "Infinity"}}', "[]", "{", '{"x": ' + "[" * 100_000 + "]" * 100_000 + "}"],
+)  # fmt: skip
+def test_a_spec_that_cannot_be_read_stops_nobody_and_can_be_deleted(spec: str) -> None:
+    log = ControlLog()
+    log.add(0, b"Budget/b", raw(spec))
+    log.add(1, b"Price/a/b/1577836800000000/1\x1facme", raw(spec, kind="Price", name="a/b", org="acme"))
+    assert list(log.documents()) == [] and log.offset == 2
+    assert keys_of("Budget/b", "default", log) == ["Budget/b"] and keys_of("Budget/b", "acme", log) == []
+    assert keys_of("Price/a/b", "acme", log) == ["Price/a/b/1577836800000000/1\x1facme"]
+    log.add(2, b"Budget/b", None)
+    assert keys_of("Budget/b", "default", log) == []
+
+
+def test_what_was_in_force_before_an_unreadable_revision_stays_in_force_and_has_one_key() -> None:
+    log, _ = applied([document("Budget", "b", BUDGET)])
+    log.add(log.offset, b"Budget/b", raw('{"x": {"$decimal": "x"}}'))
+    assert [found.name for found in log.documents()] == ["b"]
+    assert keys_of("Budget/b", "default", log) == ["Budget/b"]

@@ -1,17 +1,20 @@
 """YAML to documents: numbers stay exact, and whatever is wrong is said with file, line and field."""
 
+import json
+import tempfile
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spendstream.control.checks import CHECKS, check_spec
 from spendstream.control.files import Problem, Source, read_file
-from spendstream.control.publish import validate
+from spendstream.control.publish import LARGEST_BYTES, validate
 from spendstream.runtime.control import digest_of, parse_spec, spec_json
 
 Read = Callable[[str], tuple[list[Source], list[Problem]]]
@@ -124,6 +127,91 @@ def test_an_organisation_that_is_not_text_is_refused(read: Read, org: str) -> No
 def test_what_is_not_a_document_is_refused_with_its_line(read: Read, text: str, line: int) -> None:
     sources, problems = read(text)
     assert sources == [] and places(problems) == [line]
+
+
+BUDGET = "kind: Budget\nname: a\nspec:\n"
+
+
+@pytest.mark.parametrize(
+    ("spec", "line", "says"),
+    [
+        ("  a: {$decimal: x}\n", 4, "must not begin with $"),
+        ("  a: 1\n  $b: 1\n", 5, "must not begin with $"),
+        ("  a: !!set {x, y}\n", 4, "!!set"),
+        ("  a: !!binary aGk=\n", 4, "!!binary"),
+        ("  a: !!omap [x: 1]\n", 4, "!!omap"),
+        ('  a: "\\ud800"\n', 4, "surrogate"),
+        ('  "\\udfff": 1\n', 4, "surrogate"),
+        ("  a: " + "[" * 3_000 + "]" * 3_000 + "\n", 4, "nested"),
+        ("  a: " + "{b: " * 3_000 + "1" + "}" * 3_000 + "\n", 4, "nested"),
+        ("  a: 1.0e+999999999\n", 4, "digits"),
+        ("  a: 1.0e-61\n", 4, "digits"),
+        (f"  a: {'9' * 5_000}\n", 4, "digits"),
+        ("  a: !!int ten\n", 4, "is no int"),
+        ("  a: !!bool ten\n", 4, "is no bool"),
+        ("  a: 1\n  <<: 3\n", 5, "mapping"),
+        ("  a: 1\n  b: \x07\n", 5, "not allowed"),
+    ],
+)
+def test_what_no_document_may_hold_is_refused_with_its_line(read: Read, spec: str, line: int, says: str) -> None:
+    sources, problems = read(BUDGET + spec)
+    assert sources == [] and places(problems) == [line]
+    text = str(problems[0])
+    assert says in text and text.isprintable() and text.encode()
+
+
+def test_anchors_that_multiply_are_refused(read: Read) -> None:
+    lines = ["  a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    sources, problems = read(BUDGET + "\n".join(lines) + "\n")
+    assert sources == [] and "more than" in problems[0].message
+
+
+def test_an_anchor_merged_into_a_mapping_still_works(read: Read) -> None:
+    (source,), problems = read(BUDGET + "  a: &a {x: 1}\n  b: {<<: *a, y: 2}\n")
+    assert problems == [] and source.spec["b"] == {"x": 1, "y": 2}
+
+
+def test_a_document_too_large_for_the_topic_is_refused_with_its_line(read: Read) -> None:
+    sources, _ = read(f"{GOOD}---\nkind: Route\nname: r\nspec: {{to: {'x' * (LARGEST_BYTES + 1)}}}\n")
+    (problem,) = validate(sources)
+    assert problem.line == 9 and "bytes" in problem.message
+
+
+@given(specs)
+def test_whatever_a_document_holds_reading_it_answers_and_never_raises(spec: dict[str, Any]) -> None:
+    text = yaml.safe_dump({"kind": "Budget", "name": "a", "spec": yaml.safe_load(json.dumps(spec, default=str))})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "d.yaml"
+        path.write_text(text)
+        sources, problems = read_file(path)
+    assert bool(sources) != bool(places(problems))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ('"cap\\x1facme"', "control character"),
+        ('"a\\nb"', "control character"),
+        ('"a\\u2028b"', "line break"),
+        ('"\\ud800"', "surrogate"),
+        ('""', "empty"),
+        ('"  "', "empty"),
+        ("x" * 201, "201"),
+    ],
+)
+@pytest.mark.parametrize("field", ["name", "org"])
+def test_a_name_that_cannot_be_a_key_is_refused_with_its_line(read: Read, field: str, name: str, says: str) -> None:
+    given = {"name": "a", "org": "acme", field: name}
+    sources, problems = read(f"kind: Budget\norg: {given['org']}\nname: {given['name']}\nspec: {{}}\n")
+    assert sources == [] and places(problems) == [3 if field == "name" else 2]
+    assert says in str(problems[0])
+
+
+@pytest.mark.parametrize("name", ["Größe/日本", "a b", "x" * 200, "openai/gpt-5.4"])
+def test_names_in_any_script_are_fine(read: Read, name: str) -> None:
+    (source,), problems = read(f"kind: Budget\nname: {name}\nspec: {{}}\n")
+    assert source.name == name and problems == []
 
 
 def test_a_document_that_contains_itself_is_refused(read: Read) -> None:
@@ -262,3 +350,21 @@ def test_shares_that_are_no_shares_are_refused(shares: dict[str, Any]) -> None:
         "default", "AttributionRule", "x", {"match": {"service": "s"}, "model": "fixed", "shares": shares}
     )
     assert [path for path, _ in wrong if path.startswith("shares")]
+
+
+RULE = "kind: AttributionRule\nname: contract\nspec:\n  match: {category: infrastructure}\n  model: fixed\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("  shares: {search: 0.5, ads: 0.4}\n", 6, "shares: must sum to exactly 1, not 0.9"),
+        ("  shares:\n    search: 0.5\n    ads: half\n", 8, "shares.ads: 'half' is not a number"),
+        ("  shares: {ads: 1}\n  metric: requests\n", 7, "metric: has no meaning in model fixed"),
+        ("", 1, "shares: is missing"),
+    ],
+)
+def test_a_wrong_rule_is_refused_at_the_line_of_the_field(read: Read, text: str, line: int, says: str) -> None:
+    sources, _ = read(RULE + text)
+    (problem,) = validate(sources)
+    assert problem.line == line and says in str(problem)

@@ -49,6 +49,14 @@ def test_an_event_takes_the_rate_of_its_day_and_says_so() -> None:
     assert next_day.price_id.endswith("EUR@2026-01-02=1.20")
 
 
+def test_the_rate_card_of_a_euro_price_is_in_dollars() -> None:
+    book = PriceBook.build([PriceRevision("doc", euros(1_000, discount=Fraction(1, 2)))], None, rates("1.25"))
+    price_id = rate(book, {"input_tokens": 1, "occurred_at": MIDNIGHT})[0].price_id
+    card = book.card(price_id, "standard")
+    assert card is not None and card.price_id == price_id
+    assert (card.list_factor, card.billed_factor) == (Fraction(5, 4), Fraction(5, 8))
+
+
 def test_before_the_first_rate_it_is_unpriced_not_zero_and_not_taken_for_dollars() -> None:
     found = bill(euros(1_000), rates("1.10"), input_tokens=10, occurred_at=MIDNIGHT - 1)
     assert (found.status, found.unpriced_reason, found.cost_pico_usd) == ("unpriced", "currency", 0)

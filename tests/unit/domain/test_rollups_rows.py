@@ -169,7 +169,14 @@ def test_a_batch_whose_own_sum_is_beyond_64_bits_is_refused_as_well() -> None:
     owner = Rollups("owner")
     with pytest.raises(SumOverflowError) as refused:
         owner.add(table([Event(i, 0, "a", 2**62) for i in range(3)], [False] * 3))
-    assert refused.value.events.all() and len(owner) == 0
+    assert refused.value.events.tolist() == [False, True, True] and len(owner) == 0
+
+
+def test_only_the_dearest_events_of_a_row_give_way() -> None:
+    events = table([Event(i, 0, "a", cost) for i, cost in enumerate((5, 2**62, 7, 2**62, 2**61, 9))], [False] * 6)
+    with pytest.raises(SumOverflowError) as refused:
+        Rollups("owner").add(events)
+    assert refused.value.events.tolist() == [False, False, False, True, False, False]
 
 
 def test_a_batch_without_events_touches_nothing() -> None:

@@ -75,3 +75,27 @@ def test_traced_requests_keep_their_ids_times_and_total_tokens():
         buckets = buckets_of(after)
         assert (after["event_id"], after["occurred_at"]) == (before["event_id"], before["occurred_at"])
         assert sum(buckets) == before["input_tokens"] + before["output_tokens"]
+
+
+def test_a_trace_that_names_its_model_keeps_the_call_and_gets_an_owner():
+    told = {
+        "provider": "azure",
+        "model": "gpt-4",
+        "input_tokens": 7,
+        "output_tokens": 3,
+        "requests": 2,
+        "session_id": "s",
+    }
+    traced = [{**defaults(), "event_id": f"e{n}", "occurred_at": MONDAY, **told} for n in range(50)]
+    owned = assign(Assigner(SPEC, 5), traced)
+    assert all({name: row[name] for name in told} == told for row in owned)
+    assert all(row["cache_read_tokens"] == row["reasoning_tokens"] == row["image_input_tokens"] == 0 for row in owned)
+    assert len({row["team"] for row in owned}) > 1
+
+
+def test_a_trace_that_names_its_cached_prefix_keeps_it_in_either_convention():
+    told = {"input_tokens": 1_000, "cache_read_tokens": 512, "output_tokens": 3, "prefix_hash": "block-1"}
+    traced = [{**defaults(), "event_id": f"e{n}", "occurred_at": MONDAY, **told} for n in range(200)]
+    owned = assign(Assigner(SPEC, 5), traced)
+    assert {(row["convention"], row["input_tokens"]) for row in owned} == {("inclusive", 1_000), ("disjoint", 488)}
+    assert all(row["cache_read_tokens"] == 512 and sum(buckets_of(row)) == 1_003 for row in owned)

@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from spendstream.domain.prices import STATUSES, UNPRICED_REASONS, Rated
+from spendstream.domain.rollups import MOST
 
 CODES: Final = {name: code for code, name in enumerate(STATUSES)}
 PRICED, PARTIAL, UNPRICED, REJECTED = STATUSES
@@ -22,7 +23,7 @@ def differences(charges: pl.DataFrame, rated: Rated) -> pl.DataFrame:
     rows by another book. Out come the charges' columns with `revision` one up, `cost_before_pico_usd`, `cost_pico_usd`
     (what is added), `status_before`, `status_after`, `unpriced_reason_after`, `price_id_before`, `price_id_after` and
     the changes of `priced_events`, `partial_events`, `unpriced_events`. An amount that does not fit 64 bits by the
-    book changes nothing.
+    book (or a minute's sum) changes nothing.
     """
     both = charges.rename(
         {"cost_pico_usd": "cost_before_pico_usd", "status": "status_before", "price_id": "price_id_before"}
@@ -34,7 +35,8 @@ def differences(charges: pl.DataFrame, rated: Rated) -> pl.DataFrame:
     )
     moved = pl.col("after") != pl.col("cost_before_pico_usd")
     turned = pl.col("status_after") != pl.col("status_before")
-    changed = both.filter((pl.col("status_after") != REJECTED) & (moved | turned))
+    fits = (pl.col("status_after") != REJECTED) & (pl.col("after") <= MOST)
+    changed = both.filter(fits & (moved | turned))
     return changed.with_columns(
         pl.col("revision").cast(pl.Int64) + 1,
         (pl.col("after") - pl.col("cost_before_pico_usd")).alias("cost_pico_usd"),

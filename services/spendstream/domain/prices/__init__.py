@@ -9,6 +9,7 @@ from spendstream.domain.prices.book import (
     PriceBook,
     Rated,
 )
+from spendstream.domain.prices.cards import RateCard, rate_card
 from spendstream.domain.prices.catalogue import Catalogue, Conflict, Resolved
 from spendstream.domain.prices.change import check_change
 from spendstream.domain.prices.combinations import Coded
@@ -49,6 +50,7 @@ __all__ = [
     "ParsedPrice",
     "PriceBook",
     "PriceRevision",
+    "RateCard",
     "Rated",
     "Rates",
     "Resolved",
@@ -56,4 +58,5 @@ __all__ = [
     "check_change",
     "parse_fx_rate",
     "parse_price",
+    "rate_card",
 ]

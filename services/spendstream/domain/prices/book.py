@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from spendstream.domain.prices.amounts import Amounts, bill
+from spendstream.domain.prices.cards import RateCard, rate_card
 from spendstream.domain.prices.catalogue import Catalogue
 from spendstream.domain.prices.combinations import Coded, Combination, coded, combinations
 from spendstream.domain.prices.currency import FxRates
@@ -90,6 +91,11 @@ class PriceBook:
             tier=coded(code, [c.tier for c in found]),
             price_id=Coded(np.where(unpriced, np.int32(0), table.segment_price[segment]), table.price_ids),
         )
+
+    def card(self, price_id: str, tier: str) -> RateCard | None:
+        """What the price behind a price id of this book says about a service tier; None for an id it never gave."""
+        found = self._resolver.revision(price_id)
+        return None if found is None else rate_card(*found, price_id, tier)
 
 
 def _outcome(reason: Codes, amounts: Amounts, hit: Mask, rejected: Mask) -> tuple[Codes, Codes]:

@@ -6,6 +6,7 @@ catalogue knows it. What does not map stays unpriced: models the catalogue lists
 are taken at their word as zero) and models billed only by audio hours, characters, pages or searches.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -39,6 +40,8 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "audio_output": ("output_audio_mtok", "output_mtok"),
     "image_input": ("input_image_mtok", "input_mtok"),
 }
+_RELEASE: Final = f"genai-prices-{genai_prices.__version__}"
+_PRICE_ID: Final = re.compile(re.escape(_RELEASE) + r"/(?P<provider>[^/]+)/(?P<model>.+?)(\+\d\d:\d\d)?@[^@]+#1")
 _TIER_CONTEXTS: Final = frozenset(("processing", "service_tier", "speed"))
 _MIDNIGHT: Final = time(0, tzinfo=UTC)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,10 +88,22 @@ class Catalogue:
         if found is None:
             return None
         owner, info = found
-        key = (owner.id, info.id)
-        if key not in self._compiled:
-            self._compiled[key] = _Compiler(owner, info).resolved()
-        return self._compiled[key]
+        return self._compile(owner, info)
+
+    def revision(self, price_id: str) -> PriceRevision | None:
+        """The price behind a price id of this release; None for any other id."""
+        named = _PRICE_ID.fullmatch(price_id)
+        owner = find_provider_by_id(self._providers, named["provider"]) if named else None
+        if named is None or owner is None:
+            return None
+        # A provider may lend another one's model: its own come first, as when the name was resolved.
+        lists = (owner.models, *(provider.models for provider in self._providers))
+        for info in (info for models in lists for info in models if info.id == named["model"]):
+            for versions in self._compile(owner, info).versions:
+                for revision in versions:
+                    if revision.price_id == price_id:
+                        return revision
+        return None
 
     def models(self) -> Iterator[tuple[str, str]]:
         """(provider, model) of everything the catalogue lists."""
@@ -98,6 +113,12 @@ class Catalogue:
         """Every catalogue price that had to be quantised. Compiles the whole catalogue."""
         compiled = (_Compiler(provider, model).resolved() for provider in self._providers for model in provider.models)
         return [conflict for resolved in compiled for conflict in resolved.conflicts]
+
+    def _compile(self, owner: Any, info: Any) -> Resolved:
+        key = (owner.id, info.id)
+        if key not in self._compiled:
+            self._compiled[key] = _Compiler(owner, info).resolved()
+        return self._compiled[key]
 
     def _find(self, provider: str, model: str) -> tuple[Any, Any] | None:
         # Its cached lookup remembers every name it ever saw; names are the producers', so memory must not follow them.
@@ -138,7 +159,7 @@ class _Compiler:
     def _revision(self, day: date, slot: time) -> PriceRevision:
         moment = datetime.combine(day, slot)
         part_of_day = "" if slot == _MIDNIGHT else f"+{slot:%H:%M}"
-        name = f"genai-prices-{genai_prices.__version__}/{self._provider.id}/{self._info.id}{part_of_day}"
+        name = f"{_RELEASE}/{self._provider.id}/{self._info.id}{part_of_day}"
         start = (
             ALWAYS if day == _BEFORE_ALL else (datetime.combine(day, _MIDNIGHT) - _EPOCH) // timedelta(microseconds=1)
         )

@@ -18,6 +18,7 @@ from spendstream.domain.money import decimal_from
 USD: Final = "USD"
 MAX_USD_PER_UNIT: Final = 1_000_000
 _CODE: Final = re.compile(r"[A-Z]{3}")
+_LABEL: Final = re.compile(r"[A-Z]{3}@\d{4}-\d\d-\d\d=(\S+)")
 _KEYS: Final = ("currency", "date", "usd_per_unit")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -66,6 +67,13 @@ class FxRates:
     def starts(self, currency: str) -> list[int]:
         """Moments at which the rate of a currency changes."""
         return [rate.start for rate in self._rates.get(currency, [])]
+
+
+def split_label(price_id: str) -> tuple[str, Fraction]:
+    """A price id without the label of its exchange rate, and that rate (1 where there is none)."""
+    plain, _, label = price_id.rpartition(" ")
+    found = _LABEL.fullmatch(label)
+    return (plain, Fraction(found[1])) if found else (price_id, Fraction(1))
 
 
 def currency_code(value: object) -> str | None:

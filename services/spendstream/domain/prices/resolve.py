@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Final
 
 from spendstream.domain.prices.catalogue import Catalogue
 from spendstream.domain.prices.combinations import Combination, Name
-from spendstream.domain.prices.currency import FxRates
+from spendstream.domain.prices.currency import FxRates, split_label
 from spendstream.domain.prices.model import ALWAYS, STANDARD, PriceRevision
 from spendstream.domain.prices.timeline import DOLLARS_ONLY, NO_MODEL, Segment, current, in_order, segments
 
@@ -41,7 +42,9 @@ class Resolver:
     ) -> None:
         self.lanes: list[list[Segment]] = [[Segment(ALWAYS, None, reason=NO_MODEL)]]
         self._catalogue, self._rates = catalogue, rates
-        self._documented = _by_name(documents)
+        standing = current(documents)
+        self._documented = _by_name(standing)
+        self._by_id = {revision.price_id: revision for revision in standing}
         self._published: dict[tuple[str, str], _Model] = {}
         self._lanes_of: dict[tuple[str, str, str, str], tuple[int, ...]] = {}
         self._remembered: dict[Name, Combination] = {}
@@ -54,6 +57,14 @@ class Resolver:
                 self._remembered.clear()
             self._remembered[name] = self._resolve(*name)
         return self._remembered[name]
+
+    def revision(self, price_id: str) -> tuple[PriceRevision, Fraction] | None:
+        """The price behind a price id this book gave, and dollars of one unit of its currency."""
+        plain, exchange = split_label(price_id)
+        if plain in self._by_id:
+            return self._by_id[plain], exchange
+        published = self._catalogue.revision(plain) if self._catalogue is not None else None
+        return None if published is None else (published, exchange)
 
     def _resolve(self, provider: str, model: str, tier: str, region: str) -> Combination:
         tier = tier or STANDARD
@@ -88,10 +99,10 @@ class Resolver:
         return self._lanes_of[key]
 
 
-def _by_name(documents: Iterable[PriceRevision]) -> dict[tuple[str, str], _Model]:
+def _by_name(standing: Iterable[PriceRevision]) -> dict[tuple[str, str], _Model]:
     """Models by (provider, name), where name is the model or an alias; a model's own name beats another's alias."""
     of_model: dict[tuple[str, str], list[PriceRevision]] = {}
-    for revision in current(documents):
+    for revision in standing:
         of_model.setdefault((revision.price.provider, revision.price.model), []).append(revision)
     models = {name: _model(*name, revisions) for name, revisions in of_model.items()}
     by_name: dict[tuple[str, str], _Model] = {}

@@ -1,6 +1,7 @@
 """Applying `infra/clickhouse/NNNN_*.sql` in order, each file once."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ create table if not exists {DATABASE}.schema_migrations (
 """
 
 
+CREATES = re.compile(
+    r"create\s+(?:or\s+replace\s+)?(?:table|view)\s+(?:if\s+not\s+exists\s+)?\{database\}\.(\w+)", re.IGNORECASE
+)
+
+
 @dataclass(frozen=True)
 class Migration:
     number: int
@@ -25,6 +31,11 @@ class Migration:
         """Statements of the file: separated by a semicolon at the end of a line."""
         parts = self.path.read_text().split(";\n")
         return [text for part in parts if (text := _without_comments(part).strip())]
+
+    @property
+    def creates(self) -> set[str]:
+        """Names of the tables and views it creates."""
+        return {found[1] for text in self.statements if (found := CREATES.match(text))}
 
     @property
     def digest(self) -> str:

@@ -1,0 +1,123 @@
+"""Statements: what each team is charged for a month or several, in one page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from spendstream.domain.periods import Period
+from spendstream.operations.reports.selection import Selection, Table, exact_sum
+from spendstream.operations.store import Store
+
+KINDS = ("direct", "allocated", "idle", "unallocated")
+DETAIL = ("month", "org", "team", "project", "environment", "cost_center", "category", "kind", "source", "cost_usd")
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One team's bill: `amounts` by (category, kind), `previous_usd` in the period before, and what is not in it yet:
+    `not_priced_events`, without a price for all they used."""
+
+    org: str
+    team: str
+    period: Period
+    amounts: dict[tuple[str, str], Decimal]
+    previous_usd: Decimal
+    top_models: Sequence[tuple[str, Decimal]]
+    top_services: Sequence[tuple[str, Decimal]]
+    not_priced_events: int
+
+    @property
+    def categories(self) -> Sequence[str]:
+        """In order of name."""
+        return sorted({category for category, _ in self.amounts})
+
+    @property
+    def total_usd(self) -> Decimal:
+        """All of it."""
+        return self.of()
+
+    def of(self, category: str | None = None, kind: str | None = None) -> Decimal:
+        """The amount of a category, a kind, both, or everything."""
+        return Decimal(exact_sum(
+            amount for (of_category, of_kind), amount in self.amounts.items()
+            if category in (None, of_category) and kind in (None, of_kind)
+        ))  # fmt: skip
+
+
+def detail(store: Store, period: Period, team: str | None) -> Table:
+    """The rows of v_chargeback_month behind the statements."""
+    return Table(DETAIL, store.rows(
+        f"select {', '.join(DETAIL)} from v_chargeback_month where {_months(period)}{_of_team(team)}"
+        f" order by {', '.join(DETAIL[:-1])}",
+        **_bound(team),
+    ))  # fmt: skip
+
+
+def statements(store: Store, period: Period, team: str | None) -> Sequence[Statement]:
+    """One for each team that is charged something in the period, or was in the one before; the dearest first."""
+    now, before = (_amounts(store, each, team) for each in (period, period.previous()))
+    models, services = (_top(store, period, team, name) for name in ("model", "service"))
+    not_priced = _not_priced(store, period, team)
+    found = []
+    for key in now.keys() | before.keys():
+        amounts, earlier = now.get(key, {}), before.get(key, {})
+        found.append(Statement(
+            *key, period, amounts, Decimal(exact_sum(earlier.values())), models.get(key, ()), services.get(key, ()),
+            not_priced.get(key, 0),
+        ))  # fmt: skip
+    return sorted(found, key=lambda statement: (-statement.total_usd, statement.org, statement.team))
+
+
+def _amounts(store: Store, period: Period, team: str | None) -> dict[tuple[str, str], dict[tuple[str, str], Decimal]]:
+    found: dict[tuple[str, str], dict[tuple[str, str], Decimal]] = {}
+    rows = store.rows(
+        "select org, team, category, kind, sum(cost_usd) from v_chargeback_month"
+        f" where {_months(period)}{_of_team(team)} group by org, team, category, kind",
+        **_bound(team),
+    )
+    for org, name, category, kind, usd in rows:
+        found.setdefault((org, name), {})[category, kind] = usd
+    return found
+
+
+def _top(
+    store: Store, period: Period, team: str | None, dimension: str
+) -> dict[tuple[str, str], list[tuple[str, Decimal]]]:
+    """The dearest models or services of each team."""
+    rows = store.rows(
+        f"select org, team, {dimension} as what, sum(cost_usd) as usd from v_cost"
+        f" where {Selection(period).sql}{_of_team(team)} group by org, team, what having usd != 0"
+        f" order by usd desc, what limit {TOP} by org, team",
+        **_bound(team),
+    )
+    found: dict[tuple[str, str], list[tuple[str, Decimal]]] = {}
+    for org, name, what, usd in rows:
+        found.setdefault((org, name), []).append((what, usd))
+    return found
+
+
+def _not_priced(store: Store, period: Period, team: str | None) -> dict[tuple[str, str], int]:
+    rows = store.rows(
+        "select org, team, count() from v_cost"
+        f" where {Selection(period).sql}{_of_team(team)} and status != 'priced' group by org, team",
+        **_bound(team),
+    )
+    return {(org, name): count for org, name, count in rows}
+
+
+def _months(period: Period) -> str:
+    return f"month >= '{_day(period.start)}' and month < '{_day(period.end)}'"
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
+def _of_team(team: str | None) -> str:
+    return "" if team is None else " and team = %(team)s"
+
+
+def _bound(team: str | None) -> dict[str, str]:
+    return {} if team is None else {"team": team}
