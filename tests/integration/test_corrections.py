@@ -57,6 +57,12 @@ def test_unpriced_usage_is_priced_everywhere_once_its_price_arrives(system: Inst
     assert system.value("select sum(cost_usd) from caller_cost_by_minute final") == 20 * EACH
     spent = "select spent_usd from budget_status final where budget = 'small'"
     system.until(spent, lambda usd: usd == 300 * EACH)
+    # The export splits what was priced later by token class, as if it had been priced at once.
+    classes = "select token_class, sum(cost_usd) from v_charge_classes group by token_class order by token_class"
+    assert system.query(classes) == [
+        ("input_uncached", 300 * Decimal("0.001")), ("output_text", 300 * Decimal("0.0003")),
+    ]  # fmt: skip
+    assert system.value("select sum(cost_usd) from v_unit_economics where grain = 'month'") == 300 * EACH
     # What was known before stays what was known then.
     then = f"select sum(cost_usd), countIf(status = 'unpriced') from v_cost_as_known(known_at = '{before}')"
     assert system.query(then)[0] == (0, 307)

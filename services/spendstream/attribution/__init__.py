@@ -1,9 +1,11 @@
 """Attribution: cost = tokens × price in force at occurred_at, to the owner of the event.
 
-Reads    usage, control, attribution-plans (its own write-ahead log).
-Writes   attribution-plans, costs, usage-dlq; ClickHouse charges, rate_cards and ledger_ranges (second cursor),
-         cost_by_minute.
-State    per usage partition: ids seen, open minutes, watermark; on disk under SPENDSTREAM_HOME, or rebuilt from Kafka.
+Reads    usage, corrections, control, attribution-plans (its own write-ahead log).
+Writes   attribution-plans, costs, usage-dlq, corrections; ClickHouse charges, rate_cards and ledger_ranges (second
+         cursor), cost_by_minute, corrections.
+State    per usage partition: ids seen, open minutes, watermark; per partition of corrections: revisions that counted
+         and the sums of the running block; on disk under SPENDSTREAM_HOME, or rebuilt from Kafka.
 Walk     app.py → processor.py (first cursor: plan, publish) → batch.py (decode, rate, settle) → rows.py
-         → ledger.py (second cursor: charges) → cards.py (what the prices of those charges say).
+         → ledger.py (second cursor: charges) → cards.py (what the prices of those charges say);
+         repair.py (a price came late) → corrections.py (what counts, into costs).
 """

@@ -25,6 +25,7 @@ from spendstream.corrections.standing import not_taken_in, topic_ends
 from spendstream.domain.corrections import improvements
 from spendstream.rating import PRICE_KINDS, BookShelf, Prices
 from spendstream.runtime import clock
+from spendstream.runtime.clickhouse.writer import ClickHouse
 from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.service import Context
 
@@ -51,6 +52,8 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
         super().__init__()
         self._context = context
         self._shelf = BookShelf(context.control.log)
+        # Its own connection: what it asks may take long, and the ledger must not wait for it.
+        self._clickhouse = ClickHouse(context.settings, threads=1)
         self._held = False
         self._news = asyncio.Event()
         self._prices_at = 0
@@ -62,6 +65,9 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
         """Partitions of `corrections` this worker holds from now on."""
         self._held = 0 in partitions
         self._news.set()
+
+    async def on_stop(self) -> None:
+        self._clickhouse.close()
 
     def _control_changed(self) -> None:
         control = self._context.control.log
@@ -94,7 +100,7 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
         """Correct what can be priced; returns how many charges. While corrections are on their way it waits: 0."""
         context = self._context
         on_topic = await topic_ends(context.settings, await context.publisher.partitions(TOPIC))
-        if await not_taken_in(context.clickhouse, on_topic):
+        if await not_taken_in(self._clickhouse, on_topic):
             self._news.set()
             await asyncio.sleep(SOON_S)
             return 0
@@ -102,7 +108,7 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
         name = run_id("repair", prices_at=self._prices_at)
         for conditions in WITHOUT_PRICE:
             for period in await self._candidates(conditions, prices):
-                async for charges in read(context.clickhouse, await chunks(context.clickhouse, period)):
+                async for charges in read(self._clickhouse, await chunks(self._clickhouse, period)):
                     better = improvements(await asyncio.to_thread(changes, charges, prices))
                     if better.height:
                         run = CorrectionRun(name, "repair", clock.now_us())
@@ -113,7 +119,7 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
 
     async def _candidates(self, conditions: tuple[str, ...], prices: Prices) -> list[Period]:
         """Charges without a complete price of models that somebody has a price for."""
-        rows = await self._context.clickhouse.query(
+        rows = await self._clickhouse.query(
             "select toString(org), toString(provider), toString(model), toUnixTimestamp64Micro(min(ts)),"
             " toUnixTimestamp64Micro(max(ts)), count(), toUnixTimestamp64Micro(max(rated_at))"
             f" from v_charges where {' and '.join(conditions)} group by org, provider, model"

@@ -1,5 +1,6 @@
 """Corrections onto their topic."""
 
+import asyncio
 import hashlib
 import json
 import zlib
@@ -13,6 +14,7 @@ from spendstream.runtime.kafka.columns import encode_columns
 from spendstream.runtime.kafka.publisher import Message, Publisher
 
 TOPIC: Final = "corrections"
+ROWS_AT_ONCE: Final = 20_000
 
 
 @dataclass(frozen=True)
@@ -32,19 +34,22 @@ def run_id(reason: str, **inputs: Any) -> str:
 
 async def publish(publisher: Publisher, changes: pl.DataFrame, run: CorrectionRun) -> int:
     """Publish `domain.corrections.differences` as corrections of a run; returns how many. Raises `NotNowError`."""
+    count = await publisher.partitions(TOPIC)
+    for rows in changes.iter_slices(ROWS_AT_ONCE):  # the loop it runs on may have others to serve
+        for partition, messages in (await asyncio.to_thread(_messages, rows, run, count)).items():
+            await publisher.send(TOPIC, messages, partition=partition)
+    return changes.height
+
+
+def _messages(changes: pl.DataFrame, run: CorrectionRun, partitions: int) -> dict[int, list[Message]]:
+    """Messages by partition. One charge, one partition: so it is the same to all which of its corrections came first."""
     rows = changes.with_columns(
         pl.lit(run.run_id).alias("run_id"), pl.lit(run.reason).alias("reason"),
         pl.lit(run.known_at, dtype=pl.Int64).alias("known_at"),
     )  # fmt: skip
-    # One charge, one partition: which of its corrections comes first is then the same to all.
-    count = await publisher.partitions(TOPIC)
+    charge = pl.concat_str("incarnation", "source_partition", "source_offset", "item", separator="/")
     messages: dict[int, list[Message]] = defaultdict(list)
-    keys = rows.select(
-        pl.concat_str("incarnation", "source_partition", "source_offset", "item", separator="/")
-    ).to_series()
-    for key, value in zip(keys.to_list(), encode_columns("Correction", rows), strict=True):
+    for key, value in zip(rows.select(charge).to_series().to_list(), encode_columns("Correction", rows), strict=True):
         encoded = key.encode()
-        messages[zlib.crc32(encoded) % count].append((encoded, value))
-    for partition, batch in messages.items():
-        await publisher.send(TOPIC, batch, partition=partition)
-    return rows.height
+        messages[zlib.crc32(encoded) % partitions].append((encoded, value))
+    return messages
