@@ -23,6 +23,7 @@ BUFFER_BYTES = 16_000_000
 MAX_REQUEST_BYTES = 1_048_576 + 100_000
 AIOKAFKA_TIMEOUT_MS = 10_000
 RETRY_PAUSE_S = 0.25
+CONNECT_WITHIN_S = 3.0
 LAG_SAMPLES = 20_000
 
 
@@ -106,8 +107,11 @@ class Producer:
         return len(self._queues)
 
     async def start(self) -> None:
-        """Connect and learn the topic's partitions; `ProduceFailed` when that takes longer than the deadline."""
-        give_up = time.monotonic() + self._deadline_s
+        """Connect and learn the topic's partitions; `ProduceFailed` when that takes longer than CONNECT_WITHIN_S.
+
+        Nothing is lost yet, so there is less patience than with records that were taken over.
+        """
+        give_up = time.monotonic() + min(CONNECT_WITHIN_S, self._deadline_s)
         while True:
             self._kafka = AIOKafkaProducer(**self._options)
             try:
@@ -117,9 +121,10 @@ class Producer:
             except (KafkaError, TimeoutError, OSError) as error:
                 await self._kafka.stop()
                 if time.monotonic() > give_up:
-                    raise ProduceFailed(
-                        f"no topic {self._topic} at {self._options['bootstrap_servers']}: {error!r}"
-                    ) from error
+                    where = ",".join(self._options["bootstrap_servers"])
+                    if isinstance(error, KafkaConnectionError):
+                        raise ProduceFailed(f"no Kafka broker answers at {where}") from error
+                    raise ProduceFailed(f"no topic {self._topic} at {where}: {error!r}") from error
                 await asyncio.sleep(RETRY_PAUSE_S)
         self._queues = [deque() for _ in range(count)]
         for partition in range(count):

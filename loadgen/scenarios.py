@@ -218,11 +218,18 @@ def _may_match(match: dict[Any, str], caller: Caller) -> bool:
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
+        first, *others = [*yaml.safe_load_all(path.read_text()), None]
     except OSError as error:
         raise ScenarioError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{path}: is not UTF-8 text") from None
     except yaml.YAMLError as error:
         raise ScenarioError(f"{path}: not YAML: {error}") from None
+    content, is_alone = first, others in ([], [None])
+    if isinstance(content, dict) and {"kind", "spec"} <= content.keys():
+        raise ScenarioError(f"{path}: this is no scenario: it holds control documents, for `spendstream apply -f`")
+    if not is_alone:
+        raise ScenarioError(f"{path}: must be one YAML document")
     if not isinstance(content, dict):
         raise ScenarioError(f"{path}: must be a mapping")
     return content

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator
 
-from loadgen.traces.reading import BadRow, Row, Trace, UnreadableTrace, micros_of
+from loadgen.traces.reading import BadRow, Row, Trace, UnreadableTrace, bad_row, count_of, micros_of
 from loadgen.wire import defaults
 
 COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
@@ -22,12 +22,14 @@ def read_azure(trace: Trace) -> Iterator[Row | BadRow]:
 
 
 def _row(trace: Trace, number: int, line: dict[str, str | None], blank: dict[str, object]) -> Row | BadRow:
-    values = []
-    for column, read in zip(COLUMNS, (micros_of, _tokens, _tokens), strict=True):
+    values, faults = [], []
+    for column, read in zip(COLUMNS, (micros_of, count_of, count_of), strict=True):
         try:
             values.append(read(line[column] or ""))
         except ValueError as error:
-            return BadRow(number, column, str(error))
+            faults.append((column, str(error)))
+    if faults:
+        return bad_row(number, faults)
     occurred_at, context, generated = values
     record = {
         **blank,
@@ -38,10 +40,3 @@ def _row(trace: Trace, number: int, line: dict[str, str | None], blank: dict[str
         "output_tokens": generated,
     }
     return Row(number, record)
-
-
-def _tokens(text: str) -> int:
-    count = int(text)
-    if count < 0:
-        raise ValueError(f"{text} tokens: must not be negative")
-    return count

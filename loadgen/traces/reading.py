@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -65,14 +66,6 @@ def open_text(path: Path) -> TextIO:
     return path.open(newline="", encoding="utf-8-sig")
 
 
-def count_of(text: str) -> int:
-    """A whole number of tokens. `ValueError` when it is none, or negative, or too large for a long."""
-    count = int(text)
-    if not 0 <= count < 2**63:
-        raise ValueError(f"{text} tokens: must be from 0 to 2^63 - 1")
-    return count
-
-
 def micros_from_start(text: str, unit: int, start: int | None = None) -> int:
     """Microseconds of a time that counts `unit`s of so many microseconds from TRACE_START (or from `start`)."""
     try:
@@ -94,6 +87,26 @@ def micros_of(text: str) -> int:
     if dot:
         digits = len(tail) - len(tail.lstrip("0123456789"))
         text = f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}"
-    moment = datetime.fromisoformat(text.strip())
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"{text.strip()!r} is no time: expected one like 2026-03-01T12:00:00Z") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def count_of(text: str) -> int:
+    """A whole number from 0 to 2^63 - 1; `ValueError` otherwise."""
+    try:
+        count = int(text)
+    except ValueError:
+        count = -1
+    if not 0 <= count < 2**63:
+        raise ValueError(f"{text[:40]!r} is no count: expected a whole number from 0 to 2^63 - 1")
+    return count
+
+
+def bad_row(line: int, faults: Sequence[tuple[str, str]]) -> BadRow:
+    """One bad row with all its (column, problem)s: it stands at the first, the others follow in its text."""
+    (column, problem), *others = faults
+    return BadRow(line, column, "; ".join([problem, *(f"{name}: {what}" for name, what in others)]))

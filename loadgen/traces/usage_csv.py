@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from loadgen.traces.reading import BadRow, Row, Trace, UnreadableTrace, micros_of
+from loadgen.traces.reading import BadRow, Row, Trace, UnreadableTrace, bad_row, count_of, micros_of
 from loadgen.wire import defaults
 from spendstream.schemas import record_schema
 
@@ -51,7 +51,7 @@ def _reader(name: str, avro_type: Any) -> Callable[[str], Any]:
         "map": _attributes,
         "boolean": lambda text: TRUTHS[_one_of(list(TRUTHS), text.lower())],
         "string": str,
-        "long": _count,
+        "long": count_of,
     }
     return readers[kind]
 
@@ -60,17 +60,17 @@ def _row(number: int, columns: dict[str, Callable[[str], Any]], values: list[str
     """The row on top of `blank`."""
     if len(values) != len(columns):
         return BadRow(number, "row", f"{len(values)} values for {len(columns)} columns")
-    record = {**blank, "attributes": {}}
+    record, faults = {**blank, "attributes": {}}, []
     for (name, read), text in zip(columns.items(), values, strict=True):
         if text.strip() == "":  # an empty cell takes the field's default
             if name in REQUIRED:
-                return BadRow(number, name, "is empty")
+                faults.append((name, "is empty"))
             continue
         try:
             record[name] = read(text.strip())
         except ValueError as error:
-            return BadRow(number, name, str(error))
-    return Row(number, record)
+            faults.append((name, str(error)))
+    return bad_row(number, faults) if faults else Row(number, record)
 
 
 def _one_of(symbols: list[str], text: str) -> str:
@@ -79,15 +79,11 @@ def _one_of(symbols: list[str], text: str) -> str:
     return text
 
 
-def _count(text: str) -> int:
-    count = int(text)
-    if not 0 <= count < 2**63:
-        raise ValueError(f"{text}: must be from 0 to 2^63 - 1")
-    return count
-
-
 def _attributes(text: str) -> dict[str, str]:
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise ValueError("must be a JSON object of strings")
+        raise ValueError(f'{text[:40]!r} is no JSON object of strings: expected one like {{"ticket": "A-1"}}')
     return found

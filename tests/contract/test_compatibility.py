@@ -1,11 +1,16 @@
 """Every version of a record reads the one before it, and the one before reads it: services are upgraded one by one."""
 
 import copy
+import io
 import itertools
 from typing import Any
 
+import fastavro
 import pytest
 
+from spendstream.schemas import decode
+from spendstream.schemas.catalogue import released_ids
+from spendstream.schemas.codec import HEADER
 from tests.contract.releases import (
     RELEASED,
     current_versions,
@@ -17,7 +22,7 @@ from tests.contract.releases import (
     released,
     unreadable,
 )
-from tests.contract.wire import RECORDS, schema
+from tests.contract.wire import RECORDS, records_of, schema
 
 
 def test_every_declared_version_is_frozen_and_no_other() -> None:
@@ -53,6 +58,17 @@ def test_what_a_version_writes_reads_with_the_version_before(record: str) -> Non
     assert unreadable(schema(record), versions[-1]) == []
     for older, newer in itertools.pairwise(versions):
         assert unreadable(newer, older) == []
+
+
+@pytest.mark.parametrize("wire_id", sorted(released_ids()))
+def test_bytes_under_an_older_wire_id_are_read_as_the_current_record(wire_id: int) -> None:
+    record, version = released_ids()[wire_id]
+    older, out = released(record, version), io.BytesIO()
+    example = records_of(older)[0]
+    fastavro.schemaless_writer(out, fastavro.parse_schema(older), example)
+    name, read = decode(HEADER.pack(0, wire_id) + out.getvalue())
+    assert name == record
+    assert {field["name"] for field in schema(record)["fields"]} == set(read)
 
 
 def changed(record: str, **changes: Any) -> dict[str, Any]:

@@ -20,10 +20,11 @@ UNIT_ENDINGS = (
     "_celsius", "_offset", "_partition",
 )  # fmt: skip
 #: Numbers whose name is their unit: counts of what they are called, positions, and shares of one.
-COUNTS = {"cache_hits", "duplicate", "events", "partial", "priced", "rejected", "requests", "unpriced"}
+COUNTS = {"cache_hits", "duplicate", "events", "partial", "priced", "rejected", "requests", "time_slices", "unpriced"}
 POSITIONS = {"epoch", "first", "item", "last", "offset", "oldest_row", "partition", "pid", "published_through",
              "rebuild_from", "revision", "source_row"}  # fmt: skip
-SHARES = {"confidence", "fraction", "level", "sm_active", "sm_share", "tensor_active", "utilization"}
+SHARES = {"confidence", "dram_active", "engine_active", "fraction", "fraction_from", "level", "sm_active", "sm_share",
+          "tensor_active", "utilization"}  # fmt: skip
 #: Neither: a detector's own scale; a time kept as the number it is compared as (its doc says microseconds).
 OTHERS = {"score", "watermark"}
 

@@ -1,5 +1,6 @@
 """Files of usage: exact, once for ever, and honest about what could not be taken."""
 
+import signal
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -121,6 +122,20 @@ def test_an_import_killed_half_way_loses_and_doubles_nothing_when_it_is_given_ag
     assert report["already_there"] + report["sent"] == count
     assert counted(priced, "killed") == count
     assert spent(priced, "v_cost_daily", "killed") == {"killed-0": count * Decimal(one.pico_usd()).scaleb(-12)}
+
+
+def test_an_import_that_is_interrupted_says_how_to_go_on(priced: System) -> None:
+    one = replace(calls("stopped", 1, seed=8, team="stopped")[0], team="stopped-0")
+    count = 60_000
+    path = priced.file("stopped.csv", table([replace(one, event_id=f"stopped-{i}") for i in range(count)]))
+    first = priced.start("import", "usage", path)
+    eventually(lambda: counted(priced, "stopped") > 0, timeout=60)
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=30)
+    assert first.returncode == 130
+    assert "give the same command again" in said and "nothing is counted twice" in said and "Traceback" not in said
+    priced.run("import", "usage", path)
+    assert counted(priced, "stopped") == count
 
 
 def counted(system: System, prefix: str) -> int:

@@ -1,10 +1,12 @@
 """Usage to alerts, enforcement and budget_status through every service, with stops and restarts on the way."""
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from spendstream.runtime.kafka.admin import apply_topics
 from tests.support.budgets import (
@@ -117,3 +119,79 @@ def test_after_the_broker_has_lost_everything_new_spend_counts_again(
     # What was spent before may still count, or not: both are 75 calls more, and none of them may be overlooked.
     newest = "select spent_usd from budget_status final where budget = 'small' order by updated_at desc limit 1"
     system.until(newest, lambda spent: spent in (75 * EACH, 160 * EACH))
+
+
+@pytest.mark.embedded
+def test_costs_lost_while_budgets_is_down_and_grown_beyond_what_was_read(
+    installation: Installation, tmp_path: Path
+) -> None:
+    system = installation
+    services = [system.service("attribution"), system.service("budgets")]
+    for service in services:
+        service.start()
+    declare(system, tmp_path)
+    system.publish("usage", calls("before", 20))
+    until_spent(system, 20)
+    for service in reversed(services):
+        assert service.stop() == 0
+    system.stack.kill_broker()
+    system.stack.start_broker()
+    asyncio.run(apply_topics(system.settings))
+    services[0].start()
+    declare(system, tmp_path)
+    for part in range(4):  # each its own run, so the new topic holds more rows than the old one
+        system.publish("usage", calls(f"after-{part}", 10))
+        system.until("select count() from charges", lambda n, part=part: n == 20 + 10 * (part + 1))
+    services[1].start()
+    until_spent(system, 60)
+
+
+@pytest.mark.embedded
+def test_costs_created_anew_under_a_running_service_is_noticed(installation: Installation, tmp_path: Path) -> None:
+    system = installation
+    attribution, budgets = system.service("attribution"), system.service("budgets")
+    attribution.start()
+    budgets.start()
+    declare(system, tmp_path)
+    for part in range(3):
+        system.publish("usage", calls(f"before-{part}", 10))
+        until_spent(system, 10 * (part + 1))
+    asyncio.run(_recreate(system, "costs"))
+    system.publish("usage", calls("after", 10))
+    until_spent(system, 40)
+    assert "created anew" in budgets.tail(100)
+    assert budgets.running
+
+
+async def _recreate(system: Installation, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.stack.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+    finally:
+        await admin.close()
+    await apply_topics(system.settings)
+
+
+@pytest.mark.embedded
+def test_a_budget_whose_document_was_lost_with_the_broker_is_not_shown_as_ok(
+    installation: Installation, tmp_path: Path
+) -> None:
+    system = installation
+    budgets = system.service("budgets")
+    budgets.start()
+    declare(system, tmp_path)
+    system.until("select count() from budget_status where budget = 'small'", lambda rows: rows > 0)
+    [row] = json.loads(system.run("budgets", "status", "--json").stdout)
+    assert (row["budget"], row["state"], row["in_force"]) == ("small", "ok", True)
+    assert budgets.stop() == 0
+    system.stack.kill_broker()
+    away = system.run("budgets", "status", "--json")
+    assert json.loads(away.stdout)[0]["in_force"] is None and "unknown" in away.stderr
+    system.stack.start_broker()
+    asyncio.run(apply_topics(system.settings))
+    [row] = json.loads(system.run("budgets", "status", "--json").stdout)
+    assert row["in_force"] is False
+    assert "not in force" in system.run("budgets", "status").stdout
+    declare(system, tmp_path)
+    assert "not in force" not in system.run("budgets", "status").stdout

@@ -19,7 +19,8 @@ LINGER_MS = 100
 def build(context: Context) -> Sequence[faust.App | Service]:
     """The faust app of the lanes and the app that projects alerts."""
     processor = KeyedProcessor(context, AnomalyLane)
-    app = build_app(context.settings, context.service, ["costs"], processor, RunOptions(linger_ms=LINGER_MS))
+    options = RunOptions(linger_ms=LINGER_MS)
+    app = build_app(context.settings, context.service, ["costs"], processor, options, processor.lost)
     projector = Projector(
         context.clickhouse, [alerts("alerts", "anomaly", "governance"), alerts("anomalies", "anomaly")]
     )

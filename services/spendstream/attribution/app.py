@@ -1,18 +1,32 @@
-"""Wiring: both cursors on `usage`, the projection of `costs` and dead letters, and corrections with their repairer."""
+"""Wiring: both cursors on `usage`, projections of what was published, corrections and their repairer, GPUs, bills."""
 
 from collections.abc import Sequence
 
 import faust
 from mode import Service
 
+from spendstream.attribution.billing import BillProcessor
 from spendstream.attribution.corrections import GROUP, TOPIC, CorrectionProcessor
+from spendstream.attribution.gpu import GpuProcessor
+from spendstream.attribution.gpu_alerts import UnpricedModels
+from spendstream.attribution.gpu_repair import GpuRepair
 from spendstream.attribution.ledger import Ledger, RecentRanges
 from spendstream.attribution.processor import AttributionProcessor
+from spendstream.attribution.reconciliation import ReconciliationWatch
 from spendstream.attribution.repair import Repairer
 from spendstream.runtime.kafka.consume import build_app
 from spendstream.runtime.kafka.transport import RunOptions
-from spendstream.runtime.projection import Projector
-from spendstream.runtime.projection.tables import CALLER_COSTS, CONTROL, DEAD_LETTERS, OWNER_COSTS, PRICES, alerts
+from spendstream.runtime.projection import ColumnProjection, Projection, Projector
+from spendstream.runtime.projection.tables import (
+    BILLING_DEAD_LETTERS,
+    CALLER_COSTS,
+    CONTROL,
+    DEAD_LETTERS,
+    GPU_DEAD_LETTERS,
+    OWNER_COSTS,
+    PRICES,
+    alerts,
+)
 from spendstream.runtime.service import Context
 
 CORRECTIONS_LINGER_MS = 100
@@ -25,10 +39,31 @@ def build(context: Context) -> Sequence[faust.App | Service]:
     ledger = Ledger(context, recent)
     processor.assignment_changed = ledger.follow
     app = build_app(context.settings, context.service, ["usage"], processor)
-    projector = Projector(
-        context.clickhouse, [OWNER_COSTS, CALLER_COSTS, DEAD_LETTERS, CONTROL, PRICES, alerts("alerts", "pipeline")]
-    )
+    tables: list[Projection | ColumnProjection] = [
+        OWNER_COSTS,
+        CALLER_COSTS,
+        DEAD_LETTERS,
+        BILLING_DEAD_LETTERS,
+        GPU_DEAD_LETTERS,
+        CONTROL,
+        PRICES,
+        alerts("alerts", "pipeline", "governance"),
+    ]
+    projector = Projector(context.clickhouse, tables)
     corrections, repairer = CorrectionProcessor(context), Repairer(context)
     corrections.assignment_changed = repairer.follow
     corrected = build_app(context.settings, GROUP, [TOPIC], corrections, RunOptions(linger_ms=CORRECTIONS_LINGER_MS))
-    return [app, ledger, projector.app(context.settings, f"{context.service}-ledger"), corrected, repairer]
+    models = UnpricedModels(context.publisher)
+    repair = GpuRepair(context, models)
+    bills = BillProcessor(context)
+    return [
+        app,
+        ledger,
+        projector.app(context.settings, f"{context.service}-ledger"),
+        corrected,
+        repairer,
+        GpuProcessor(context, models, repair.look_again).app(),
+        repair,
+        bills.app(f"{context.service}-billing"),
+        ReconciliationWatch(context, lambda: bills.reads),
+    ]

@@ -30,10 +30,18 @@ class RejectLimit:
 
 
 def mass_rejection_alert(
-    partition: int, incarnation: str, events: int, rejected: int, reason: str, revision: int, firing: bool, now: int
+    partition: int,
+    incarnation: str,
+    events: int,
+    rejected: int,
+    reason: str,
+    revision: int,
+    firing: bool,
+    now: int,
+    topic: str = "usage",
 ) -> dict[str, Any]:
-    """Alert record: a partition of `usage` stands still because most of it would be rejected, or goes on again."""
-    scope = {"topic": "usage", "partition": str(partition)}
+    """Alert record: a partition of a topic stands still because most of it would be rejected, or goes on again."""
+    scope = {"topic": topic, "partition": str(partition)}
     share = f"{rejected} of {events} events"
     return {
         "alert_id": fingerprint("pipeline", "mass_rejection", {**scope, "incarnation": incarnation}, None),
@@ -43,9 +51,9 @@ def mass_rejection_alert(
         "severity": "page",
         "revision": revision,
         "scope": scope,
-        "title": f"usage/{partition} stands still: {share} would be rejected ({reason})"
+        "title": f"{topic}/{partition} stands still: {share} would be rejected ({reason})"
         if firing
-        else f"usage/{partition} goes on",
+        else f"{topic}/{partition} goes on",
         "description": "Nothing was lost: the records stay in Kafka until most of them can be taken.",
         "runbook": "Find the producer with `spendstream dead-letters show`; fix it, or accept the rejections by"
         " restarting attribution with SPENDSTREAM_REJECT_LIMIT=1.",

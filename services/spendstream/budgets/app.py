@@ -22,7 +22,8 @@ STATUS_EVERY_S = 2.0
 def build(context: Context) -> Sequence[faust.App | Service]:
     """The faust app of the lanes, the status writer, and the app that projects alerts."""
     processor = KeyedProcessor(context, BudgetLane)
-    app = build_app(context.settings, context.service, ["costs"], processor, RunOptions(linger_ms=LINGER_MS))
+    options = RunOptions(linger_ms=LINGER_MS)
+    app = build_app(context.settings, context.service, ["costs"], processor, options, processor.lost)
     projector = Projector(context.clickhouse, [alerts("alerts", "budget")])
     return [app, StatusWriter(context, processor), projector.app(context.settings, f"{context.service}-ledger")]
 

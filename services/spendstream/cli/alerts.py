@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from spendstream.cli.failures import errors
 from spendstream.cli.output import plain
 from spendstream.cli.reaching import JsonOption, reaching, since_option
 
@@ -42,11 +43,15 @@ async def _tail(since: datetime | None, newest: int, follow: bool, kind: str | N
     from spendstream.operations.alerts import states  # noqa: PLC0415
     from spendstream.runtime.settings import Settings  # noqa: PLC0415
 
+    shown = 0
     async for state in states(Settings.load(), since, newest, follow):
         if kind in (None, state["kind"]):
             text = json.dumps(state, default=plain, ensure_ascii=False) if as_json else _line(state)
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
+            shown += 1
+    if not shown:
+        errors.print("nothing yet: no alert matches (--since looks further back, --kind at other kinds)", style="dim")
 
 
 def _line(state: Mapping[str, Any]) -> str:

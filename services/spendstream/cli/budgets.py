@@ -1,12 +1,12 @@
 """`spendstream budgets status`."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated
 
 import typer
 
-from spendstream.cli.output import print_json, print_table
+from spendstream.cli.failures import errors
+from spendstream.cli.output import dollars, places_for, print_json, print_table
 from spendstream.cli.reaching import JsonOption, reaching
 
 budgets_app = typer.Typer(help="What may be spent, and what is.", no_args_is_help=True)
@@ -20,6 +20,8 @@ def status(
 ) -> None:
     """Where each budget stands in its window, the most used first.
 
+    A budget whose document is not in force any more (the broker was lost) says so: nothing watches it.
+
     Example: spendstream budgets status --json
     """
     from spendstream.operations import standing  # noqa: PLC0415
@@ -27,10 +29,18 @@ def status(
     from spendstream.runtime.settings import Settings  # noqa: PLC0415
 
     with reaching():
-        found = standing.budgets(Store(Settings.load()), all_windows)
+        settings = Settings.load()
+        found = standing.budgets(Store(settings), all_windows)
+        declared = standing.declared_budgets(settings)
+    if declared is None:
+        errors.print("The broker does not answer: whether the documents of these budgets are in force is unknown.")
+    in_force = [None if declared is None else (row.org, row.budget) in declared for row in found]
     if as_json:
-        print_json([row._asdict() for row in found])
+        print_json([row._asdict() | {"in_force": known} for row, known in zip(found, in_force, strict=True)])
         return
+    if not found:
+        errors.print("nothing yet: no Budget document is applied, or the service budgets does not run", style="dim")
+    places = places_for(usd for row in found for usd in (row.spent_usd, row.amount_usd, row.forecast_usd))
     now = datetime.now(UTC)
     rows = [
         (
@@ -38,19 +48,18 @@ def status(
             row.scope or "everything",
             f"{row.window_start:%Y-%m-%d %H:%M} to {row.window_end:%Y-%m-%d %H:%M}"
             + (" (ended)" if row.window_end <= now else ""),
-            cents(row.spent_usd),
-            cents(row.amount_usd),
+            dollars(row.spent_usd, places),
+            dollars(row.amount_usd, places),
             f"{row.share:.1%}",
-            cents(row.forecast_usd),
-            row.state if row.state == "ok" else f"{row.state} ({row.severity})",
+            dollars(row.forecast_usd, places),
+            _state(row.state, row.severity, known),
         )
-        for row in found
+        for row, known in zip(found, in_force, strict=True)
     ]
     print_table("", COLUMNS, rows)
 
 
-def cents(usd: Decimal | None) -> str:
-    """Dollars for a table: rounded to cents, to more where cents would say nothing."""
-    if usd is None:
-        return ""
-    return f"{usd:,.2f}" if usd == 0 or abs(usd) >= 1 else f"{usd:,.6f}"
+def _state(state: str, severity: str, in_force: bool | None) -> str:
+    if in_force is False:
+        return "not in force: apply its document again"
+    return state if state == "ok" else f"{state} ({severity})"

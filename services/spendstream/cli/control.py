@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from spendstream.cli.output import print_json, print_table
 if TYPE_CHECKING:
     from spendstream.control.files import Source
 
+COLUMNS = ("document", "org", "effective_from", "state", "revision")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -62,9 +63,10 @@ async def _apply(sources: "Sequence[Source]", dry_run: bool, force: bool, no_wai
     for change in changes:
         for path, message in checks.warnings(change.source.kind, change.source.spec):
             errors.print(f"warning: {change.source.problem(path, message)}", markup=False)
-    rows = [(f"{change.source.kind}/{change.source.name}", change.action, change.revision) for change in changes]
+    rows = [_row(change.source, change.action, change.revision) for change in changes]
     if not as_json:
-        print_table("would change" if dry_run else "", ["document", "state", "revision"], rows)
+        columns = [name for name in COLUMNS if any(name in row for row in rows)]
+        print_table("would change" if dry_run else "", columns, [[row.get(name) for name in columns] for row in rows])
     offset = 0
     held: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -79,12 +81,18 @@ async def _apply(sources: "Sequence[Source]", dry_run: bool, force: bool, no_wai
             acks = await publish.await_services(settings, offset)
             held, missing = tuple(acks.held), tuple(acks.missing)
     if as_json:
-        documents = [dict(zip(("document", "state", "revision"), row, strict=True)) for row in rows]
-        print_json({"documents": documents, "control_offset": offset, "held_by": held, "not_held_by": missing})
+        print_json({"documents": rows, "control_offset": offset, "held_by": held, "not_held_by": missing})
     elif offset and not no_wait:
         errors.print(f"in force in {len(held)} running service instance{'s' * (len(held) != 1)}", style="dim")
     if missing:
         raise CommandError(f"published, but not yet acknowledged by {', '.join(missing)}", CHECK_FAILED)
+
+
+def _row(source: "Source", action: str, revision: int) -> dict[str, Any]:
+    """What is said of one document; two versions of a price differ by when they begin."""
+    start = {"effective_from": source.spec.get("effective_from") or "always"} if source.kind == "Price" else {}
+    org = {} if source.org == "default" else {"org": source.org}
+    return {"document": f"{source.kind}/{source.name}", **org, **start, "state": action, "revision": revision}
 
 
 def delete(
@@ -110,7 +118,9 @@ async def _delete(names: list[str], org: str, no_wait: bool) -> None:
     for name in names:
         matching = publish.keys_of(name, org, log)
         if not matching:
-            raise CommandError(f"there is no {name}; nothing was deleted", USAGE)
+            meant = publish.similar(name, org, log)
+            hint = f" did you mean {' or '.join(meant)}?" if meant else ""
+            raise CommandError(f"there is no {name}; nothing was deleted.{hint}", USAGE)
         keys += matching
     publisher = Publisher(settings)
     await publisher.start()

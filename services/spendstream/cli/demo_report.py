@@ -20,18 +20,21 @@ SECTIONS = (
     (
         "Spend by team, last 24 hours",
         "select team, sum(requests) as requests, sum(input_tokens) as input_tokens,"
-        " sum(output_tokens) as output_tokens, toDecimal64(sum(cost_usd), 6) as usd"
+        " sum(output_tokens) as output_tokens,"
+        " toDecimal64(roundBankers(sum(cost_usd), 6), 6) as usd"
         " from v_cost where ts > now() - interval 1 day and team not like 'probe-%' group by team order by usd desc",
     ),
     (
         "Spend by model, last 24 hours",
-        "select concat(provider, '/', model) as model, sum(requests) as requests, toDecimal64(sum(cost_usd), 6) as usd,"
+        "select concat(provider, '/', model) as model, sum(requests) as requests,"
+        " toDecimal64(roundBankers(sum(cost_usd), 6), 6) as usd,"
         " countIf(status != 'priced') as not_priced from v_cost where ts > now() - interval 1 day"
         " and team not like 'probe-%' group by model order by usd desc",
     ),
     (
         "Budgets",
-        "select budget, toDecimal64(spent_usd, 2) as spent, toDecimal64(amount_usd, 2) as amount,"
+        "select budget, toDecimal64(roundBankers(spent_usd, 2), 2) as spent,"
+        " toDecimal64(roundBankers(amount_usd, 2), 2) as amount,"
         " concat(toString(round(share * 100)), ' %') as used, state, severity from budget_status final"
         " where budget not like 'probe-%' and window_end > now() order by updated_at desc, budget limit 1 by budget",
     ),
@@ -47,8 +50,8 @@ SECTIONS = (
     ),
     (
         "Recommendations",
-        "select kind, toDecimal64(monthly_saving_usd, 2) as usd_a_month, confidence, title from v_savings"
-        " where state = 'open' order by monthly_saving_usd desc limit 8",
+        "select kind, toDecimal64(roundBankers(monthly_saving_usd, 2), 2) as usd_a_month, confidence, title"
+        " from v_savings where state = 'open' order by monthly_saving_usd desc limit 8",
     ),
 )
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spendstream.cli.budgets import cents
 from spendstream.cli.failures import USAGE, CommandError, errors
-from spendstream.cli.output import print_json, print_table
+from spendstream.cli.output import cents, print_json, print_table
 from spendstream.cli.reaching import JsonOption
 
 if TYPE_CHECKING:

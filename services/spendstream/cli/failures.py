@@ -1,12 +1,15 @@
 """From exceptions to exit codes and one clear line."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import typer
 from rich.console import Console
+
+from spendstream.cli import INTERRUPTED
 
 OK, CHECK_FAILED, USAGE, UNAVAILABLE = 0, 1, 2, 3
 
@@ -38,9 +41,11 @@ def explained(app: Callable[..., Any]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if (show := getattr(error, "show", None)) is not None:  # typer's own usage errors
+            if isinstance(message := getattr(error, "message", None), str):
+                error.message = message.removeprefix("Value error, ")  # type: ignore[attr-defined]
             show(file=sys.stderr)
             return USAGE
         if str(error).startswith("unknown setting "):
@@ -57,11 +62,16 @@ def _unavailable(error: Exception) -> str | None:
     from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError  # noqa: PLC0415 - slow to import
 
     from spendstream.runtime.retry import GivenUpError, NotNowError  # noqa: PLC0415
+    from spendstream.runtime.settings import ForeignStackError  # noqa: PLC0415
 
+    if isinstance(error, ForeignStackError):
+        return str(error)
     if "UNKNOWN_DATABASE" in str(error) or "UNKNOWN_TABLE" in str(error):
         return "ClickHouse has no Spendstream tables yet; run `spendstream migrate` (or `spendstream up`)"
     if isinstance(error, KafkaConnectionError | KafkaTimeoutError):
-        return f"no Kafka broker answers ({error}); start one with `spendstream up` or set KAFKA_BOOTSTRAP"
+        at = re.search(r"\('([^']+)', (\d+)", str(error))  # the library prints what it passes to socket
+        where = f" at {at[1]}:{at[2]}" if at else ""
+        return f"no Kafka broker answers{where}; start one with `spendstream up` or set KAFKA_BOOTSTRAP"
     if isinstance(error, NotNowError | GivenUpError):
         return f"{error}; start the stack with `spendstream up` or set CLICKHOUSE_URL / KAFKA_BOOTSTRAP"
     return None

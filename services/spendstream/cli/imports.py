@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spendstream.cli import INTERRUPTED
 from spendstream.cli.failures import CHECK_FAILED, UNAVAILABLE, CommandError, errors
 from spendstream.cli.output import print_json, print_table
 from spendstream.cli.reaching import JsonOption, reaching
@@ -47,10 +48,14 @@ def usage(
 
     Example: spendstream import usage march.csv april.csv --format csv --timeout 60
     """
-    sources = usage_sources(files, file_format, mapping)
-    with reaching():
-        imported = asyncio.run(_import(sources, timeout, no_wait, no_progress))
-        report = [_report(each) for each in imported]
+    try:
+        sources = usage_sources(files, file_format, mapping)
+        with reaching():
+            imported = asyncio.run(_import(sources, timeout, no_wait, no_progress))
+            report = [_report(each) for each in imported]
+    except KeyboardInterrupt as error:
+        hint = "give the same command again to go on: nothing is counted twice"
+        raise CommandError(f"interrupted; {hint}", INTERRUPTED) from error
     if as_json:
         print_json({"files": report})
     else:

@@ -147,7 +147,8 @@ def _produce(work: "Callable[[Target], Awaitable[TruthFile]]", truth: Path, as_j
     except PriceFileError as error:
         raise CommandError(str(error), USAGE) from error
     except ProduceFailed as error:
-        raise CommandError(f"{error}; no truth file was written", UNAVAILABLE) from error
+        hint = "; start one with `spendstream up` or set KAFKA_BOOTSTRAP" if "no Kafka broker" in str(error) else ""
+        raise CommandError(f"{error}{hint}; no truth file was written", UNAVAILABLE) from error
     result.save(truth)
     totals = {
         "run_id": result.run_id,

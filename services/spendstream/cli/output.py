@@ -59,12 +59,41 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     for i, name in enumerate(columns):
         numeric = any(isinstance(row[i], int | float | Decimal) and not isinstance(row[i], bool) for row in rows)
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
+    for row in _texts(len(columns), rows):
+        table.add_row(*(Text(text) for text in row))
     target = console if sys.stdout.isatty() else Console(highlight=False, width=max(120, _width(columns, rows)))
     target.print(table)
 
 
+def _texts(count: int, rows: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """Cells as text; decimals of a column keep their places as soon as one of them needs them."""
+    broken = [
+        any(isinstance(row[i], Decimal) and row[i].is_finite() and row[i] != row[i].to_integral() for row in rows)
+        for i in range(count)
+    ]
+    return [
+        [format(value, "f") if broken[i] and isinstance(value, Decimal) else cell(value) for i, value in enumerate(row)]
+        for row in rows
+    ]
+
+
 def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
-    widths = [max([len(name), *(len(cell(row[i])) for row in rows)]) for i, name in enumerate(columns)]
+    texts = _texts(len(columns), rows)
+    widths = [max([len(name), *(len(row[i]) for row in texts)]) for i, name in enumerate(columns)]
+
     return min(4_000, sum(widths) + 2 * len(widths) + 4)
+
+
+def cents(usd: Decimal | None) -> str:
+    """One amount by itself: rounded to cents, to six places where cents would say nothing."""
+    return dollars(usd, places_for([usd]))
+
+
+def places_for(amounts: Iterable[Decimal | None]) -> int:
+    """Decimals for all amounts of a table: cents, or six where cents would say nothing of one of them."""
+    return 6 if any(usd is not None and 0 < abs(usd) < 1 for usd in amounts) else 2
+
+
+def dollars(usd: Decimal | None, places: int) -> str:
+    """Dollars for a table, rounded."""
+    return "" if usd is None else f"{usd:,.{places}f}"

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,12 +30,29 @@ def query(
     try:
         result = client.query(sql, settings={"readonly": 2})
     except DatabaseError as error:
-        raise CommandError(str(error).split("\n")[0]) from error
+        raise CommandError(_said(client, sql, str(error))) from error
     rows = result.result_rows
     if as_json:
         print_json([dict(zip(result.column_names, row, strict=True)) for row in rows])
         return
     print_table("", result.column_names, rows)
+    if not rows:
+        errors.print("no rows: nothing matches, or nothing has arrived yet", style="dim")
     if sys.stderr.isatty():
         took = time.perf_counter() - started
         errors.print(f"{len(rows)} row{'s' * (len(rows) != 1)} in {took:.3f} s", style="dim")
+
+
+def _said(client: Any, sql: str, text: str) -> str:
+    """ClickHouse's words about what the user wrote: a syntax error is asked for again without the FORMAT we append."""
+    from clickhouse_connect.driver.exceptions import DatabaseError  # noqa: PLC0415
+
+    from spendstream.runtime.clickhouse.client import in_words  # noqa: PLC0415
+
+    if "SYNTAX_ERROR" in text:
+        try:
+            client.raw_query(sql, settings={"readonly": 2})
+        except DatabaseError as error:
+            return in_words(str(error))
+        return "leave out FORMAT and anything behind it: this command formats the rows (--json prints JSON)"
+    return in_words(text)

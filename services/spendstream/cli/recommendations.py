@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from spendstream.cli.budgets import cents
-from spendstream.cli.output import print_json, print_table
+from spendstream.cli.failures import errors
+from spendstream.cli.output import dollars, places_for, print_json, print_table
 from spendstream.cli.reaching import JsonOption, reaching
 
 recommendations_app = typer.Typer(help="What would make it cheaper.", no_args_is_help=True)
@@ -31,9 +31,14 @@ def list_(
     if as_json:
         print_json([row._asdict() for row in found])
         return
+    if not found:
+        what = "nothing yet" if state is None else f"nothing in state {state}"
+        errors.print(f"{what}: the service recommendations needs some days of usage, and must run", style="dim")
+    places = places_for(usd for row in found for usd in (row.monthly_saving_usd, row.low_usd, row.high_usd))
     rows = [
-        (row.recommendation_id, row.kind, row.target, row.title, cents(row.monthly_saving_usd), cents(row.low_usd),
-         cents(row.high_usd), f"{row.confidence:.0%}", row.effort, row.risk, row.state)
+        (row.recommendation_id, row.kind, row.target, row.title,
+         *(dollars(usd, places) for usd in (row.monthly_saving_usd, row.low_usd, row.high_usd)),
+         f"{row.confidence:.0%}", row.effort, row.risk, row.state)
         for row in found
     ]  # fmt: skip
     print_table("", COLUMNS, rows)

@@ -75,7 +75,7 @@ def stack_status(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
     from spendstream.runtime.settings import Settings  # noqa: PLC0415
     from spendstream.runtime.stack.embedded import read_state  # noqa: PLC0415
 
-    state = read_state(Settings.load().home)
+    state = read_state(Settings.given().home)
     if state is None:
         raise CommandError("no embedded stack runs here; start one with `spendstream up`", UNAVAILABLE)
     if as_json:
@@ -103,7 +103,7 @@ def _run(
     from spendstream.runtime.stack.processes import Supervisor  # noqa: PLC0415
 
     started = time.monotonic()
-    stack = EmbeddedStack(Settings.load().home, broker, kafka_port, clickhouse_port)
+    stack = EmbeddedStack(Settings.given().home, broker, kafka_port, clickhouse_port)
     environment = {"KAFKA_BOOTSTRAP": stack.bootstrap, "CLICKHOUSE_URL": stack.clickhouse_url}
     os.environ.update(environment)
 

@@ -6,7 +6,9 @@ from typing import Any
 from spendstream.domain.allocation.rules import parse_rule, unknown_metrics
 from spendstream.domain.attribution.owners import parse_owner
 from spendstream.domain.attribution.tags import parse_tag_policy
+from spendstream.domain.billing.tolerance import parse_tolerance
 from spendstream.domain.budgets.documents import parse_budget
+from spendstream.domain.gpu import parse_sharing
 from spendstream.domain.prices import ModelPrice, check_change, parse_fx_rate, parse_price
 
 Wrong = Sequence[tuple[str, str]]
@@ -47,12 +49,24 @@ def _rule(org: str, name: str, spec: Spec) -> Wrong:
     return parse_rule(org, name, spec)[1]
 
 
-POLICY_KINDS = ("training_job", "cost_per_request", "approved_models", "tags", "expected_hour")
+POLICY_KINDS = (
+    "training_job",
+    "cost_per_request",
+    "approved_models",
+    "tags",
+    "expected_hour",
+    "gpu_sharing",
+    "reconciliation",
+)
 
 
 def _policy(org: str, name: str, spec: Spec) -> Wrong:
     if spec.get("kind") not in POLICY_KINDS:
         return [("kind", f"must be one of {', '.join(POLICY_KINDS)}")]
+    if spec["kind"] == "gpu_sharing":
+        return parse_sharing(spec)[1]
+    if spec["kind"] == "reconciliation":
+        return parse_tolerance(name, spec)[1]
     return parse_tag_policy(org, name, spec)[1] if spec["kind"] == "tags" else []
 
 

@@ -4,6 +4,7 @@ import asyncio
 import getpass
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from aiokafka.errors import KafkaError
 
@@ -96,6 +97,13 @@ def keys_of(name: str, org: str, log: ControlLog) -> list[str]:
         if document.org == org and f"{document.kind}/{document.name}" == name
     ]
     return readable + [key for key in sorted(log.unreadable) if key not in readable and _means(key, name, org)]
+
+
+def similar(name: str, org: str, log: ControlLog) -> list[str]:
+    """At most three documents of the organisation that are called so, or nearly so."""
+    names = sorted({f"{document.kind}/{document.name}" for document in log.documents() if document.org == org})
+    exact = [full for full in names if full.partition("/")[2] == name]
+    return exact[:3] or get_close_matches(name, names, n=3)
 
 
 def _means(key: str, name: str, org: str) -> bool:

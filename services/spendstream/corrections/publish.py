@@ -42,7 +42,7 @@ async def publish(publisher: Publisher, changes: pl.DataFrame, run: CorrectionRu
 
 
 def _messages(changes: pl.DataFrame, run: CorrectionRun, partitions: int) -> dict[int, list[Message]]:
-    """Messages by partition. One charge, one partition: so it is the same to all which of its corrections came first."""
+    """Messages by partition. One charge, one partition: so all see the same of its corrections first."""
     rows = changes.with_columns(
         pl.lit(run.run_id).alias("run_id"), pl.lit(run.reason).alias("reason"),
         pl.lit(run.known_at, dtype=pl.Int64).alias("known_at"),

@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 import orjson
 import structlog
-from aiokafka import TopicPartition
 from faust.types import TP
 
 from spendstream.cost_stream.differences import deltas
@@ -18,8 +17,9 @@ from spendstream.cost_stream.engine import Emissions, Engine
 from spendstream.domain.rollups import Differences
 from spendstream.runtime import clock, metrics
 from spendstream.runtime.kafka.consume import Run
+from spendstream.runtime.kafka.incarnations import TopicIds, end_of, merged, recreated, topic_ids
 from spendstream.runtime.kafka.publisher import org_partition
-from spendstream.runtime.kafka.reader import log_bounds, partition_reader, read_all
+from spendstream.runtime.kafka.reader import read_all
 from spendstream.runtime.retry import NotNowError, retrying
 from spendstream.runtime.service import Context
 from spendstream.schemas import decode
@@ -27,7 +27,8 @@ from spendstream.schemas import decode
 log = structlog.get_logger()
 SNAPSHOT_EVERY_S = 5.0
 TICK_EVERY_S = 1.0
-VERSION = 1
+VERSION = 2
+TOPIC = "costs"
 
 
 E = TypeVar("E", bound=Engine)
@@ -49,6 +50,8 @@ class Lane(Generic[E]):
         self.behind_until: int | None = 0
         #: Next offset of each recalled topic that the snapshot does not include.
         self.recalled: dict[str, int] = dict.fromkeys(engine.recalls, 0)
+        #: Topics the offsets above are of.
+        self.topics: dict[str, str | None] = {}
         self.lock = asyncio.Lock()
         #: False while something has been taken but not all of what follows from it is published: no time to save.
         self.whole = True
@@ -69,6 +72,7 @@ class Lane(Generic[E]):
             "version": VERSION,
             "applied": self.applied,
             "recalled": self.recalled,
+            "topics": self.topics,
             "differences": self.differences.snapshot(),
             "engine": self.engine.snapshot(),
         }
@@ -90,8 +94,22 @@ class Lane(Generic[E]):
                 log.warning("snapshot cannot be read: rebuilding from costs", path=self.path.name, error=repr(error))
             return False
         self.applied, self.recalled = snapshot["applied"], {**self.recalled, **snapshot["recalled"]}
+        self.topics = snapshot["topics"]
         self.saved_applied = self.applied
         return True
+
+    def follow(self, now: TopicIds, end: int) -> None:
+        """Forget the offsets of topics that were created anew: what was counted stays counted, and the new topic is
+        read from its start. `end`: the partition's; where a broker has no topic ids, only that tells.
+        """
+        gone = recreated(self.topics, now)
+        if self.applied >= end:
+            gone |= {TOPIC, *self.recalled}
+        if TOPIC in gone:
+            log.warning("costs was created anew: read from its start", path=self.path.name, applied=self.applied)
+            self.applied = -1
+        self.recalled = {topic: 0 if topic in gone else start for topic, start in self.recalled.items()}
+        self.topics = merged(self.topics, now)
 
 
 class KeyedProcessor(Generic[E]):
@@ -114,10 +132,11 @@ class KeyedProcessor(Generic[E]):
 
     async def assigned(self, partitions: set[TP]) -> Mapping[TP, int]:
         positions: dict[TP, int] = {}
-        count = await self._context.publisher.partitions("costs")
+        count = await self._context.publisher.partitions(TOPIC)
         usage = await self._context.publisher.partitions("usage")
+        topics = await self._topic_ids()
         for tp in partitions:
-            if tp.topic != "costs":
+            if tp.topic != TOPIC:
                 continue
             path = self._context.settings.service_home(self._context.service) / f"costs-{tp.partition}.json"
             owns = partial(_owns, tp.partition, count)
@@ -125,9 +144,7 @@ class KeyedProcessor(Generic[E]):
             if not lane.load():
                 lane = self._lane(owns, usage, path)
             end = await self._end(tp)
-            if lane.applied >= end:
-                # The broker has lost the topic: what was counted stays counted, the new topic is read from its start.
-                lane.applied, lane.recalled = -1, dict.fromkeys(lane.recalled, 0)
+            lane.follow({topic: topics.get(topic) for topic in (TOPIC, *lane.recalled)}, end)
             await self._recall(lane)
             await self._publish(lane.engine.control(self._context.control.log, clock.now_us()))
             lane.behind_until = end
@@ -175,8 +192,20 @@ class KeyedProcessor(Generic[E]):
             await self._publish(lane.engine.caught_up(clock.now_us()))
 
     async def _end(self, tp: TP) -> int:
-        async with partition_reader(self._context.settings, tp.topic, tp.partition, 0) as consumer:
-            return (await log_bounds(consumer, TopicPartition(*tp)))[1]
+        return await end_of(self._context.settings, tp.topic, tp.partition)
+
+    async def _topic_ids(self) -> dict[str, str | None]:
+        recalls = self._make_engine(lambda _: False, 1).recalls
+        return await topic_ids(self._context.settings, (TOPIC, *recalls))
+
+    async def lost(self) -> str | None:
+        """Why the lanes must be loaded again: `costs` is another topic than the one they have read."""
+        if not self._lanes:
+            return None
+        now = await topic_ids(self._context.settings, (TOPIC,))
+        if any(TOPIC in recreated(lane.topics, now) for lane in self._lanes.values()):
+            return "costs was created anew"
+        return None
 
     async def _publish(self, emissions: Emissions) -> None:
         for topic, messages in emissions.topics.items():

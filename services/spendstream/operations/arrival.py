@@ -51,10 +51,17 @@ async def until_queryable(
     async def waiting() -> str | None:
         return await asyncio.to_thread(waiting_for, store, awaited)
 
-    await until_nothing(settings, waiting, deadline, tell)
+    await until_nothing_waits(settings, waiting, deadline, tell)
 
 
-async def until_nothing(
+async def until_nothing_is_missing(
+    settings: Settings, missing: Callable[[], str | None], deadline: float, tell: Callable[[str], None]
+) -> None:
+    """`until_nothing_waits` for a question that is asked in a thread."""
+    await until_nothing_waits(settings, lambda: asyncio.to_thread(missing), deadline, tell)
+
+
+async def until_nothing_waits(
     settings: Settings, waiting: Callable[[], Awaitable[str | None]], deadline: float, tell: Callable[[str], None]
 ) -> None:
     """Return once attribution has left nothing to wait for; `waiting` says what is missing, in words.

@@ -128,6 +128,20 @@ def unpriced(events: int, without_price: int, models: Sequence[str]) -> Finding:
     return Finding("unpriced", FAIL if share >= UNPRICED_FAIL else WARN, found, advice)
 
 
+def gpus(readings: int, without_price: int, models: Sequence[str], unequal: int) -> Finding:
+    """GPU readings of the last day: how many have no price, and how many cost something else than their rows."""
+    if unequal:
+        found = f"{unequal} of {readings} readings cost something else than their rows in gpu_costs"
+        return Finding(
+            "GPUs", FAIL, found, "rows were changed by hand, or this is a bug: keep `gpu-telemetry`, report this"
+        )
+    if without_price:
+        found = f"{without_price} of {readings} readings in the last day have no price: {', '.join(models)}"
+        advice = "`spendstream apply` Price documents with these gpu names: what was read already is priced then"
+        return Finding("GPUs", WARN, found, advice)
+    return Finding("GPUs", OK, f"{readings} readings of the last day, each the sum of its rows")
+
+
 def conservation(difference: int, ranges_counted: int, charges: int) -> Finding:
     """`difference` of v_conservation; counted events of the last day's ranges and the charges that are there."""
     if difference:

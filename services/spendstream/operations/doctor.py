@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from spendstream.operations import checks, usage_topic
 from spendstream.operations.backlogs import backlogs, committed, ledger_positions, log_ends
@@ -22,7 +22,7 @@ from spendstream.schemas import topics as declared_topics
 
 BROKER_WITHIN_S = 30.0
 BROKER_CHECKS = ("topics", "services", "consumers")
-BOOKS = ("dead letters", "unpriced", "conservation", "duplicates horizon")
+BOOKS = ("dead letters", "unpriced", "GPUs", "conservation", "duplicates horizon")
 MODELS_SHOWN = 5
 MISSING = "see `migrations` above"
 LAST_DAY = "written_at > now() - interval 1 day"
@@ -45,8 +45,15 @@ async def _broker(settings: Settings) -> tuple[Mapping[str, int] | None, Finding
             existing = await partition_counts(settings)
     except (KafkaError, OSError, TimeoutError) as error:
         advice = "start it (`spendstream up`), or set KAFKA_BOOTSTRAP and its credentials"
-        return None, Finding("broker", FAIL, f"{settings.kafka_bootstrap}: {error}", advice)
+        return None, Finding("broker", FAIL, f"{settings.kafka_bootstrap} {_why(error)}", advice)
     return existing, Finding("broker", OK, settings.kafka_bootstrap)
+
+
+def _why(error: Exception) -> str:
+    """Short: what the library says of its sockets helps nobody."""
+    if isinstance(error, KafkaConnectionError | OSError):  # a TimeoutError is an OSError
+        return "does not answer"
+    return f"says {type(error).__name__}: {str(error)[:80]}"
 
 
 def _database(settings: Settings) -> tuple[Store | None, Finding, Finding]:
@@ -59,7 +66,7 @@ def _database(settings: Settings) -> tuple[Store | None, Finding, Finding]:
         return None, reachable, checks.migrations(_shipped_migrations(), {})
     except NotNowError as error:
         advice = "start it (`spendstream up`), or set CLICKHOUSE_URL with user and password"
-        unreachable = Finding("ClickHouse", FAIL, f"{where}: {str(error)[:200]}", advice)
+        unreachable = Finding("ClickHouse", FAIL, str(error)[:120], advice)
         return None, unreachable, Finding("migrations", SKIPPED, "needs ClickHouse")
 
 
@@ -90,7 +97,7 @@ async def _on_broker(settings: Settings, services: Sequence[str], existing: Mapp
         found.append(checks.service(name, mine, ends[TopicPartition("control", 0)]))
     # Who does not run has a line of its own already; his backlog is its consequence.
     running = sorted({beat.service for beat in beats if beat.is_alive})
-    groups = [group for name in running for group in (name, f"{name}-ledger", f"{name}-corrections")]
+    groups = [f"{name}{suffix}" for name in running for suffix in ("", "-ledger", "-corrections", "-gpu")]
     waiting = await backlogs(settings, await committed(settings, groups, partitions), ends)
     advice = "add workers (one a partition at most), or look for what keeps the service waiting in its log"
     return [*found, checks.backlog("consumers", waiting, advice)]
@@ -111,7 +118,13 @@ async def _ledger(settings: Settings, store: Store, existing: Mapping[str, int] 
 
 def _books(settings: Settings, store: Store) -> list[Finding]:
     try:
-        return [_rejected(settings, store), _unpriced(store), _conservation(store), _horizon(settings, store)]
+        return [
+            _rejected(settings, store),
+            _unpriced(store),
+            _gpus(store),
+            _conservation(store),
+            _horizon(settings, store),
+        ]
     except NotMigratedError as error:
         return [Finding(check, FAIL, str(error), MISSING) for check in BOOKS]
     except NotNowError as error:
@@ -133,6 +146,23 @@ def _unpriced(store: Store) -> Finding:
     )
     without_price, models = sum(count for _, count in models), models[:MODELS_SHOWN]
     return checks.unpriced(events, without_price, [model for model, _ in models])
+
+
+def _gpus(store: Store) -> Finding:
+    # Rows are written before their reading, so a reading that is there has all of them.
+    recent = "from gpu_samples final where rated_at > now() - interval 1 day"
+    [(readings, without_price, unequal)] = store.rows(
+        "select count(), countIf(reading.status = 'unpriced'), countIf(reading.cost_usd != shares.cost_usd)"
+        f" from (select org, gpu_uuid, ts, status, cost_usd {recent}) as reading"
+        " left join (select org, gpu_uuid, ts, sum(cost_usd) as cost_usd from gpu_costs final"
+        f" where (org, gpu_uuid, ts) in (select org, gpu_uuid, ts {recent}) group by org, gpu_uuid, ts) as shares"
+        " using (org, gpu_uuid, ts)"
+    )
+    models = store.rows(
+        f"select gpu_model, count() {recent} and status = 'unpriced' group by gpu_model order by 2 desc"
+        f" limit {MODELS_SHOWN}"
+    )
+    return checks.gpus(readings, without_price, [model for model, _ in models], unequal)
 
 
 def _conservation(store: Store) -> Finding:

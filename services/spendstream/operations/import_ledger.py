@@ -48,11 +48,12 @@ def next_step(known: Entry | None, arrived: bool, topic_is_there: bool) -> Step:
     return Step.REPAIR
 
 
-def read(store: Store, digest: str) -> Entry | None:
-    """The newest entry of a file."""
+def read(store: Store, digest: str, kind: str = "usage") -> Entry | None:
+    """The newest entry of a file among imports of a kind."""
     rows = store.rows(
         "select digest, file, format, state, rows, bad_rows, ranges, updated_at from imports"
-        " where kind = 'usage' and digest = %(digest)s order by updated_at desc limit 1",
+        " where kind = %(kind)s and digest = %(digest)s order by updated_at desc limit 1",
+        kind=kind,
         digest=digest,
     )
     if not rows:
@@ -62,7 +63,7 @@ def read(store: Store, digest: str) -> Entry | None:
     return Entry(known, file, file_format, state, good, bad, places, updated_at)
 
 
-def write(store: Store, entry: Entry) -> None:
+def write(store: Store, entry: Entry, kind: str = "usage") -> None:
     """Make an entry the newest of its file."""
-    row = {**vars(entry), "kind": "usage", "ranges": [tuple(each) for each in entry.ranges]}
+    row = {**vars(entry), "kind": kind, "ranges": [tuple(each) for each in entry.ranges]}
     store.insert("imports", [row])

@@ -9,7 +9,7 @@ from spendstream.corrections.charges import Period
 from spendstream.corrections.publish import TOPIC, CorrectionRun, run_id
 from spendstream.corrections.reprice import Diff, apply, diff
 from spendstream.corrections.standing import not_taken_in, topic_ends
-from spendstream.operations.arrival import NotQueryableError, until_nothing
+from spendstream.operations.arrival import NotQueryableError, until_nothing_waits
 from spendstream.operations.store import Store
 from spendstream.rating import PRICE_KINDS, BookShelf
 from spendstream.runtime import clock
@@ -81,7 +81,7 @@ class Repricing:
                 run = CorrectionRun(name, "reprice", clock.now_us())
                 sent = await apply(self._publisher, found, run, self._reports.progress)
                 await self._until_taken_in()
-                await until_nothing(self._settings, self._not_summed, self._deadline, self._reports.waiting)
+                await until_nothing_waits(self._settings, self._not_summed, self._deadline, self._reports.waiting)
             return Repriced(name, found, sent)
         finally:
             with suppress(Exception):
@@ -98,7 +98,7 @@ class Repricing:
             count = await not_taken_in(self._clickhouse, on_topic)
             return f"{count} corrections to be taken in" if count else None
 
-        await until_nothing(self._settings, waiting, self._deadline, self._reports.waiting)
+        await until_nothing_waits(self._settings, waiting, self._deadline, self._reports.waiting)
 
     async def _not_summed(self) -> str | None:
         """Corrections of the newest log that the roll-ups do not hold: sums of both are equal once they do."""

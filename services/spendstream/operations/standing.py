@@ -1,11 +1,19 @@
 """Where budgets and recommendations stand, by their newest rows."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from aiokafka.errors import KafkaError
+
 from spendstream.operations.store import Store
+from spendstream.runtime.control import TOPIC, ControlLog
+from spendstream.runtime.kafka.reader import read_all
+from spendstream.runtime.settings import Settings
+
+ANSWER_WITHIN_S = 15.0
 
 # Documents that were deleted: their last row stays in budget_status. The key of another organisation names it.
 DELETED = """
@@ -49,6 +57,23 @@ class Saving(NamedTuple):
     state: str
     realised_usd: Decimal | None
     updated_at: datetime
+
+
+def declared_budgets(settings: Settings) -> frozenset[tuple[str, str]] | None:
+    """(organisation, name) of the `Budget` documents in force; None when the broker does not say."""
+
+    async def documents() -> ControlLog:
+        log = ControlLog()
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            for record in await read_all(settings, TOPIC):
+                log.add(record.offset, record.key, record.value)
+        return log
+
+    try:
+        found = asyncio.run(documents())
+    except (KafkaError, OSError):  # also TimeoutError
+        return None
+    return frozenset((document.org, document.name) for document in found.documents("Budget"))
 
 
 def budgets(store: Store, all_windows: bool) -> Sequence[BudgetStatus]:

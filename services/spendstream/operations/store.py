@@ -6,7 +6,7 @@ from typing import Any
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 from urllib3.exceptions import HTTPError
 
-from spendstream.runtime.clickhouse.client import as_not_now, connect
+from spendstream.runtime.clickhouse.client import as_not_now, connect, in_words
 from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.settings import Settings
 
@@ -31,7 +31,7 @@ class Store:
             explained = _explained(error, "connecting to ClickHouse")
             if isinstance(explained, NotMigratedError):
                 raise explained from error
-            raise NotNowError(f"connecting to ClickHouse: {str(error)[:300]}") from error
+            raise NotNowError(f"connecting to ClickHouse: {in_words(str(error))}") from error
 
     def rows(self, sql: str, **parameters: Any) -> Rows:
         """Rows of a query; times are aware. Values are bound as `%(name)s`."""

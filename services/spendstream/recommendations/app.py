@@ -18,6 +18,7 @@ LINGER_MS = 500
 def build(context: Context) -> Sequence[faust.App | Service]:
     """The faust app of the profiles and the app that projects recommendations."""
     options = RunOptions(linger_ms=LINGER_MS)
-    app = build_app(context.settings, context.service, ["costs", "usage"], RecommendationProcessor(context), options)
+    processor = RecommendationProcessor(context)
+    app = build_app(context.settings, context.service, ["costs", "usage"], processor, options, processor.lost)
     projector = Projector(context.clickhouse, [RECOMMENDATIONS])
     return [app, projector.app(context.settings, f"{context.service}-ledger")]

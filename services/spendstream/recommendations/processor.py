@@ -21,6 +21,7 @@ from spendstream.rating import BookShelf
 from spendstream.runtime import clock
 from spendstream.runtime.kafka.columns import decode_columns
 from spendstream.runtime.kafka.consume import Run
+from spendstream.runtime.kafka.incarnations import end_of, merged, recreated, topic_ids
 from spendstream.runtime.kafka.reader import read_all
 from spendstream.runtime.retry import NotNowError, retrying
 from spendstream.runtime.service import Context
@@ -30,7 +31,8 @@ log = structlog.get_logger()
 TOPIC = "recommendations"
 TICK_EVERY_S = 3.0
 SNAPSHOT_EVERY_S = 15.0
-VERSION = 1
+VERSION = 2
+READ = ("costs", "usage")
 #: A re-sent event must not look like a repeated prompt; an hour catches what producers retry.
 RESENT_WITHIN_MS, RESENT_IDS = 3_600_000, 2_000_000
 
@@ -53,18 +55,44 @@ class RecommendationProcessor:
         self._seen: dict[int, DedupIndex] = {}
         self._offsets: dict[str, int] = {}
         self._recalled = 0
+        #: Topics these offsets are of.
+        self._topics: dict[str, str | None] = {}
         self._whole = True
         self._saved_at = time.monotonic()
 
     async def assigned(self, partitions: set[TP]) -> Mapping[TP, int]:
         if not self._load():
             self._forget()
+        await self._follow(partitions)
         records = await read_all(self._context.settings, TOPIC, 0, self._recalled)
         self._engine.recall(decode(record.value)[1] for record in records if record.value)
         if records:
             self._recalled = records[-1].offset + 1
         self._ticking = asyncio.create_task(self._tick_for_ever())
         return {tp: self._offsets.get(_name(tp.topic, tp.partition), -1) + 1 for tp in partitions}
+
+    async def lost(self) -> str | None:
+        """Why the state must be loaded again: a topic is another one than was read."""
+        gone = recreated(self._topics, await topic_ids(self._context.settings, READ)) & {*READ}
+        return f"{' and '.join(sorted(gone))} created anew" if gone else None
+
+    async def _follow(self, partitions: set[TP]) -> None:
+        """Forget the offsets of topics that were created anew: what was learnt stays, the new ones are read whole.
+
+        Where a broker has no topic ids, a partition that ends before what was read tells.
+        """
+        now = await topic_ids(self._context.settings, (*READ, TOPIC))
+        gone = recreated(self._topics, now)
+        for tp in partitions:
+            read = self._offsets.get(_name(tp.topic, tp.partition), -1)
+            if read >= 0 and read >= await end_of(self._context.settings, tp.topic, tp.partition):
+                gone.add(tp.topic)
+        if gone:
+            log.warning("topics were created anew: read from their start", topics=sorted(gone))
+        self._offsets = {name: at for name, at in self._offsets.items() if name.split("/")[0] not in gone}
+        if TOPIC in gone:
+            self._recalled = 0
+        self._topics = merged(self._topics, now)
 
     async def revoked(self) -> None:
         if self._ticking is not None:
@@ -134,6 +162,7 @@ class RecommendationProcessor:
             "version": VERSION,
             "offsets": self._offsets,
             "recalled": self._recalled,
+            "topics": self._topics,
             "differences": self._differences.snapshot(),
             "engine": self._engine.snapshot(),
         }
@@ -155,6 +184,7 @@ class RecommendationProcessor:
             log.warning("snapshot cannot be read: rebuilding", error=repr(error))
             return False
         self._offsets, self._recalled = snapshot["offsets"], snapshot["recalled"]
+        self._topics = snapshot["topics"]
         return True
 
 

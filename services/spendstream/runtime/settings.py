@@ -8,6 +8,12 @@ from typing import Any
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+ADDRESSES = {"kafka_bootstrap": 19092, "clickhouse_url": 18123}  # and the default port of each
+
+
+class ForeignStackError(Exception):
+    """A default address leads to the stack of another home: nothing is read from it or written to it unasked."""
+
 
 class Settings(BaseSettings):
     """Every option with its default and meaning; `spendstream run X --explain` prints this table."""
@@ -15,7 +21,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     kafka_bootstrap: str = Field(
-        "127.0.0.1:19092", alias="KAFKA_BOOTSTRAP", description="Kafka brokers, host:port[,host:port]"
+        f"127.0.0.1:{ADDRESSES['kafka_bootstrap']}",
+        alias="KAFKA_BOOTSTRAP",
+        description="Kafka brokers, host:port[,host:port]",
     )
     kafka_security_protocol: str = Field(
         "PLAINTEXT", alias="KAFKA_SECURITY_PROTOCOL", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
@@ -30,7 +38,7 @@ class Settings(BaseSettings):
         6_000, alias="KAFKA_SESSION_TIMEOUT_MS", description="consumer group session timeout, milliseconds"
     )
     clickhouse_url: SecretStr = Field(
-        SecretStr("http://127.0.0.1:18123"),
+        SecretStr(f"http://127.0.0.1:{ADDRESSES['clickhouse_url']}"),
         alias="CLICKHOUSE_URL",
         description="ClickHouse HTTP endpoint, http[s]://user:password@host:port",
     )
@@ -75,7 +83,33 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> "Settings":
-        """Settings from the environment; `ValueError` for an unknown SPENDSTREAM_* variable."""
+        """Settings from the environment; an address that is not given is that of the stack running in the home.
+
+        `ValueError` for an unknown SPENDSTREAM_* variable, `ForeignStackError` where a default address would reach the
+        embedded stack of another home.
+        """
+        from spendstream.runtime.stack.embedded import read_state  # noqa: PLC0415 - it is not needed where both are set
+        from spendstream.runtime.stack.ports import claimed_by_other  # noqa: PLC0415
+
+        settings = cls.given()
+        missing = [field for field in ADDRESSES if field not in settings.model_fields_set]
+        if not missing:
+            return settings
+        if (state := read_state(settings.home)) is not None:
+            found = {"kafka_bootstrap": state.kafka_bootstrap, "clickhouse_url": SecretStr(state.clickhouse_url)}
+            return settings.model_copy(update={field: found[field] for field in missing})
+        for field in missing:
+            if other := claimed_by_other(ADDRESSES[field], settings.home):
+                raise ForeignStackError(
+                    f"port {ADDRESSES[field]} belongs to the embedded stack in {other}, and none runs in"
+                    f" {settings.home.resolve()}; set SPENDSTREAM_HOME={other} to use that one, or start one here with"
+                    " `spendstream up`, or set KAFKA_BOOTSTRAP and CLICKHOUSE_URL"
+                )
+        return settings
+
+    @classmethod
+    def given(cls) -> "Settings":
+        """Settings from the environment alone, for who starts a stack; `ValueError` for an unknown variable."""
         known = {str(field.alias) for field in cls.model_fields.values()}
         unknown = sorted(name for name in os.environ if name.startswith("SPENDSTREAM_") and name not in known)
         if unknown:

@@ -65,6 +65,20 @@ def schema_ids() -> Mapping[str, int]:
 
 
 @cache
+def released_ids() -> Mapping[int, tuple[str, int]]:
+    """Record and version behind every wire id that was ever given out."""
+    return {int(entry["id"]): (entry["record"], int(entry["version"])) for entry in _declarations()["schemas"]}
+
+
+@cache
+def released_schema(schema_id: int) -> Any:
+    """Parsed Avro schema a wire id stands for, as it was released."""
+    record, version = released_ids()[schema_id]
+    text = (directory() / "released" / f"{record}-v{version}.avsc").read_text()
+    return fastavro.parse_schema(json.loads(text))
+
+
+@cache
 def record_json(record: str) -> str:
     """Avro JSON of a record, self-contained (named references inlined)."""
     raw = json.loads((directory() / f"{record}.avsc").read_text())

@@ -7,7 +7,7 @@ from typing import Any
 
 import fastavro
 
-from spendstream.schemas.catalogue import plain_schema, record_schema, schema_ids
+from spendstream.schemas.catalogue import plain_schema, record_schema, released_ids, released_schema, schema_ids
 
 MAGIC = 0
 HEADER = struct.Struct(">bI")
@@ -28,8 +28,21 @@ def frame(record: str) -> bytes:
 
 
 @cache
-def _record_of(schema_id: int) -> str | None:
-    return next((record for record, known in schema_ids().items() if known == schema_id), None)
+def earlier_frames(record: str) -> frozenset[bytes]:
+    """What stands before values of the versions a record had before."""
+    earlier = {wire_id for wire_id, (name, _) in released_ids().items() if name == record} - {schema_ids()[record]}
+    return frozenset(HEADER.pack(MAGIC, wire_id) for wire_id in earlier)
+
+
+@cache
+def _schemas_of(schema_id: int) -> tuple[str, Any, Any] | None:
+    """Record, the schema its bytes are in, and the one to read them as where that is a newer version."""
+    if schema_id not in released_ids():
+        return None
+    record = released_ids()[schema_id][0]
+    if schema_ids()[record] == schema_id:
+        return record, record_schema(record), None
+    return record, released_schema(schema_id), record_schema(record)
 
 
 def encode(record_name: str, record: dict[str, Any]) -> bytes:
@@ -70,20 +83,21 @@ def frame_id(value: bytes | None) -> int:
 
 
 def decode(value: bytes | None) -> tuple[str, dict[str, Any]]:
-    """Record name and content of a framed value.
+    """Record name and content of a framed value; what an older version wrote is read as the current one.
 
     Raises `Undecodable` with reason `unknown_schema` for an id we do not know and `undecodable` for a body that does
     not fit its schema. Bytes behind the record are ignored, as Avro's own decoders do.
     """
     schema_id = frame_id(value)
-    record_name = _record_of(schema_id)
-    if record_name is None:
+    known = _schemas_of(schema_id)
+    if known is None:
         raise Undecodable("unknown_schema", f"schema id {schema_id} is not in the catalogue")
+    record_name, writer, reader = known
     assert value is not None
     body = io.BytesIO(value)
     body.seek(HEADER.size)
     try:
-        record = fastavro.schemaless_reader(body, record_schema(record_name), None)
+        record = fastavro.schemaless_reader(body, writer, reader)
     except Exception as error:  # fastavro raises whatever its reader stumbled over
         raise Undecodable("undecodable", f"{record_name}: {type(error).__name__}: {error}") from error
     return record_name, record

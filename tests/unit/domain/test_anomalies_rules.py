@@ -157,3 +157,46 @@ def test_unpriced_usage_alerts_once_per_model_as_governance() -> None:
         ("governance", "unpriced_usage", "mystery-2"),
     ]
     assert "unknown, not zero" in alerts[0]["title"]
+
+
+def test_partly_priced_usage_alerts_once_per_model_too() -> None:
+    rows = [
+        {"minute": START + i * MINUTE, "model": model, "events": 2, "requests": 2, "cost_pico_usd": USD, kind: 2}
+        for i in range(30)
+        for model, kind in (("half-known", "partial_events"), ("known", "priced_events"))
+    ]
+    alerts = AnomalyEngine().update(deltas(rows), NOW)
+    assert [(a["kind"], a["name"], a["scope"]["model"]) for a in alerts] == [
+        ("governance", "unpriced_usage", "half-known")
+    ]
+    assert "with a price for only some of its token classes since 2026-03-02 00:00" in alerts[0]["title"]
+    assert "lacks a class that is used" in alerts[0]["root_cause"]
+    assert alerts[0]["description"].startswith("2 records")
+
+
+def test_usage_without_a_price_is_dated_by_its_own_minute_however_late_its_record_is() -> None:
+    # What an import of a week looks like on `costs`: a record a day behind the one before it is late, and counts in a
+    # minute of the day after its own.
+    first = START + HOUR
+    rows = deltas(
+        [
+            {"minute": first, "model": "alpha", "events": 1, "requests": 1, "unpriced_events": 1},
+            {"minute": first + DAY, "model": "other", "events": 1, "requests": 1, "priced_events": 1},
+            {"minute": first, "model": "beta", "events": 1, "requests": 1, "partial_events": 1},
+            {"minute": first + 7 * DAY, "model": "other", "events": 1, "requests": 1, "priced_events": 1},
+        ]
+    )
+    alerts = opened(AnomalyEngine().update(rows, NOW), "unpriced_usage")
+    assert [a["scope"]["model"] for a in alerts] == ["alpha", "beta"]
+    for alert in alerts:
+        assert "since 2026-03-02 01:00" in alert["title"]
+        assert alert["started_at"] == first
+
+
+def test_a_new_model_is_dated_by_its_own_minute_however_late_its_record_is() -> None:
+    first = START + 3 * DAY
+    late = deltas([{"minute": first, "model": "claude-opus-4.8", "events": 1, "requests": 1, "cost_pico_usd": USD}])
+    rows = pl.concat([steady(START, first + 6 * HOUR, 2, 100, 10), late, spend(first + 7 * HOUR, 5, 6)])
+    [alert] = opened(AnomalyEngine().update(rows, NOW), "new_model")
+    assert alert["started_at"] == first
+    assert "since 2026-03-05 00:00" in alert["title"]

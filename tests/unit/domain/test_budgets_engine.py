@@ -133,7 +133,7 @@ def test_an_empty_scope_is_the_whole_organisation() -> None:
     running.update(spend(T, 40, team="ads"), NOW)
     alerts = running.update(spend(T, 40, team="search"), NOW).alerts
     assert fired(alerts) == [0.7, 0.8]
-    assert "the whole organisation default has spent" in alerts[0]["title"]
+    assert "the whole organisation default had spent" in alerts[0]["title"]
 
 
 def test_two_organisations_never_share_an_alert() -> None:
@@ -248,7 +248,8 @@ def test_names_that_come_and_go_do_not_pile_up_and_sums_stay_right() -> None:
 
 def test_the_title_is_a_sentence_with_money_share_and_window() -> None:
     alert = engine(budget(amount_usd=500)).update(spend(T, 412.10), NOW).alerts[-1]
-    assert alert["title"] == "search has spent $412.10 of $500.00 (82 %) in the hour from 14:00 UTC"
+    words = "search had spent $412.10 of $500.00 (82 %) in the hour from 14:00 UTC when it reached 80 % (warning)"
+    assert alert["title"] == words
     assert alert["owner"] == "search"
     assert alert["runbook"]
 
@@ -265,7 +266,14 @@ def test_the_title_is_a_sentence_with_money_share_and_window() -> None:
 )
 def test_each_window_has_its_words(spec: dict[str, Any], words: str) -> None:
     alert = engine(budget(**spec), now=NOW).update(spend(T, 75), NOW).alerts[0]
-    assert alert["title"] == f"search has spent $75.00 of $100.00 (75 %) {words}"
+    assert alert["title"] == f"search had spent $75.00 of $100.00 (75 %) {words} when it reached 70 % (notice)"
+
+
+def test_a_jump_over_all_levels_names_the_level_of_each_alert() -> None:
+    alerts = engine(budget(amount_usd=30)).update(spend(T, 34.73), NOW).alerts
+    steps = ["70 % (notice)", "80 % (warning)", "90 % (action)", "100 % (critical)", "110 % (page)"]
+    start = "search had spent $34.73 of $30.00 (115 %) in the hour from 14:00 UTC when it reached "
+    assert [alert["title"] for alert in alerts] == [start + step for step in steps]
 
 
 def test_the_description_names_what_drove_the_spend() -> None:

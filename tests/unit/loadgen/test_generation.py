@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.disorder import CONFLICT, DUPLICATE, EVENT, POISON, Disorder, Faults
@@ -89,6 +89,7 @@ def test_the_large_record_is_right_and_fills_a_message():
     assert 999_000 < len(UsageEncoder().single(made.record)) < 1_048_000
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.sampled_from([0.0, 0.5, 1.0]), st.integers(1, 300))
 def test_packed_or_single_every_event_is_in_its_partition_and_in_order(partitions, share, size):
     emissions = [e for window in emitted(replace(ALL_FAULTS, size_limit_records=0)) for e in window][:600]

@@ -61,3 +61,8 @@ def test_moments_and_durations_read_as_written():
     assert moment("live + 30s", anchors) == 130 * SECOND
     assert moment("end-1m", anchors) == 140 * SECOND
     assert moment("start", anchors) == 0
+
+
+def test_control_documents_are_no_scenario():
+    with pytest.raises(ScenarioError, match="this is no scenario"):
+        load_scenario(Path(__file__).parents[3] / "examples" / "prices.yaml")

@@ -202,3 +202,12 @@ def test_a_servegen_client_without_quantiles_or_with_a_wrong_rate_is_named(tmp_p
     unsized, wrong = read_servegen(written(tmp_path, lines, "client_rates.csv"))
     assert (unsized.line, unsized.column) == (2, "client_id")
     assert (wrong.line, "fast" in wrong.problem) == (3, True)
+
+
+def test_every_fault_of_a_row_is_said_in_words(tmp_path):
+    [bad] = read_usage_csv(written(tmp_path, HEADER + "e,noon,,p,m,inclusive,ten,true,,{\n"))
+    assert bad.column == "occurred_at"
+    assert "'noon' is no time: expected one like 2026-" in bad.problem
+    for said in ("service: is empty", "input_tokens: 'ten' is no count", "attributes: '{' is no JSON object"):
+        assert said in bad.problem
+    assert not any(inner in bad.problem for inner in ("isoformat", "invalid literal", "Expecting"))

@@ -73,6 +73,13 @@ def test_unpriced_usage_is_a_warning_with_its_models_and_mostly_unpriced_a_failu
     assert checks.unpriced(100, 50, ["p/m"]).state == FAIL
 
 
+def test_gpus_without_a_price_are_a_warning_and_readings_that_are_not_their_rows_a_failure() -> None:
+    assert checks.gpus(0, 0, [], 0).state == OK
+    one = checks.gpus(10, 1, ["NVIDIA B200"], 0)
+    assert one.state == WARN and "NVIDIA B200" in one.found
+    assert checks.gpus(10, 1, ["NVIDIA B200"], 1).state == FAIL
+
+
 def test_books_that_do_not_balance_fail() -> None:
     assert checks.conservation(0, 5, 5).state == OK
     assert checks.conservation(1, 5, 5).state == FAIL

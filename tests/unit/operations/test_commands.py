@@ -29,6 +29,7 @@ def test_its_help_has_an_example_of_itself_and_it_prints_json(path: str) -> None
 
 def test_these_are_the_commands() -> None:
     assert sorted(commands()) == [
-        "alerts tail", "budgets status", "dead-letters replay", "dead-letters show", "doctor", "import usage",
-        "prices diff", "reallocate", "recommendations list", "reprice",
+        "alerts tail", "budgets status", "dead-letters replay", "dead-letters show", "doctor", "import billing",
+        "import gpu",
+        "import usage", "prices diff", "reallocate", "recommendations list", "reprice",
     ]  # fmt: skip

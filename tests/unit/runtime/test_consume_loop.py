@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 
+from spendstream.runtime.kafka import consume as module
 from spendstream.runtime.kafka.consume import RUNS_AHEAD, ConsumeLoop, Run, StateLostError
 from spendstream.runtime.retry import NotNowError
 
@@ -217,3 +219,26 @@ def test_the_part_of_a_run_behind_an_offset() -> None:
     part = run.after(4)
     assert part is not None and (part.first, part.last) == (9, 9)
     assert run.after(9) is None
+
+
+def test_partitions_are_loaded_again_when_the_processor_hears_that_a_topic_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LOST_EVERY_S", 0.001)
+
+    async def run() -> None:
+        app, answers = App(), [NotNowError("away"), None, "created anew", None]
+
+        async def lost() -> str | None:
+            answer = answers.pop(0) if answers else None
+            if isinstance(answer, NotNowError):
+                raise answer
+            return answer
+
+        loop = ConsumeLoop(app, Recorder(), lost)  # type: ignore[arg-type]
+        await loop.positions({ONE})
+        await until(lambda: not answers)
+        await loop.close()
+        assert app.seeks == 1 and not app.crashed
+
+    asyncio.run(run())

@@ -80,13 +80,18 @@ class Broker:
 
 
 class Offline(KeyedProcessor[Tally]):
-    """Without a broker there is no end to ask for: it is always further on."""
+    """Without a broker there is no end to ask for: it is further on, unless a test says otherwise."""
+
+    end, topic_id = 1_000_000, "a"
 
     async def _end(self, tp: TP) -> int:
-        return 1_000_000
+        return self.end
+
+    async def _topic_ids(self) -> dict[str, str | None]:
+        return {"costs": self.topic_id or None}
 
 
-def processor(home: Path, broker: Broker) -> KeyedProcessor[Tally]:
+def processor(home: Path, broker: Broker) -> Offline:
     settings = SimpleNamespace(allowed_lateness_s=600, service_home=lambda service: home)
     control = SimpleNamespace(log=ControlLog(), on_change=lambda listener: None)
     context = SimpleNamespace(service="tally", settings=settings, control=control, publisher=broker)
@@ -206,10 +211,67 @@ def test_a_stop_in_the_middle_of_a_run_loses_no_money(
 def test_a_snapshot_that_cannot_be_read_is_rebuilt_from_the_topic(tmp_path: Path) -> None:
     async def scenario() -> None:
         broker = Broker()
-        for content in (b"", b"{", b"null", b"[]", b'{"version": 1}', b'{"version": 99}', b"\0" * 100):
+        for content in (b"", b"{", b"null", b"[]", b'{"version": 2}', b'{"version": 99}', b"\0" * 100):
             (tmp_path / "costs-0.json").write_bytes(content)
             lanes = processor(tmp_path, broker)
             assert await lanes.assigned({COSTS}) == {COSTS: 0}, content
             await lanes.revoked()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "end", "position"),
+    [
+        ("a", "a", 9, 2),
+        ("a", "b", 9, 0),
+        ("a", "b", 1, 0),
+        ("", "", 9, 2),
+        ("", "", 2, 2),
+        ("", "", 1, 0),
+        ("a", "", 9, 2),
+        ("", "a", 9, 2),
+    ],
+)
+def test_a_topic_created_anew_is_read_from_its_start_and_what_was_counted_stays(
+    tmp_path: Path, before: str, after: str, end: int, position: int
+) -> None:
+    async def scenario() -> None:
+        broker = Broker()
+        lanes = processor(tmp_path, broker)
+        lanes.topic_id = before
+        await lanes.assigned({COSTS})
+        await lanes.process(run(0, 4, 7))
+        await lanes.revoked()
+        heir = processor(tmp_path, broker)
+        heir.topic_id, heir.end = after, end
+        assert await heir.assigned({COSTS}) == {COSTS: position}
+        await heir.process(run(position, *(4, 7)[position:], 9))
+        assert heir.engines[0].total == 20 and broker.sent == [b"1", b"2"]
+        await heir.revoked()
+        again = processor(tmp_path, broker)
+        again.topic_id = after
+        assert await again.assigned({COSTS}) == {COSTS: 3}, "the topic's id was not kept"
+        await again.revoked()
+
+    play(scenario)
+
+
+def test_a_lane_that_runs_hears_that_its_topic_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        lanes = processor(tmp_path, Broker())
+        await lanes.assigned({COSTS})
+        found: dict[str, str | None] = {"costs": "a"}
+
+        async def ids(settings: object, topics: object) -> dict[str, str | None]:
+            return found
+
+        monkeypatch.setattr(module, "topic_ids", ids)
+        assert await lanes.lost() is None
+        found["costs"] = None  # between its deletion and its return
+        assert await lanes.lost() is None
+        found["costs"] = "b"
+        assert "costs" in str(await lanes.lost())
+        await lanes.revoked()
 
     play(scenario)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from spendstream.cli.budgets import cents
 from spendstream.cli.failures import CHECK_FAILED, USAGE, CommandError
-from spendstream.cli.output import console, print_table
+from spendstream.cli.output import cents, console, print_table
 from spendstream.cli.reaching import JsonOption, reaching
 from spendstream.cli.reports.options import OutputOption, PeriodOption, now, period_option
 from spendstream.cli.reports.writing import check_output, write_pieces, write_table

@@ -17,7 +17,7 @@ _TOKENS: Final = {
     "cache_write": ("input_cache_write_5m", "input_cache_write_1h"),
     "output": ("output_text", "output_reasoning", "output_audio"),
 }
-SUMS: Final = (*FEATURES, "events", "unpriced_events")
+SUMS: Final = (*FEATURES, "events", "partial_events", "unpriced_events")
 DIMENSIONS: Final = ("grain", "team", "service", "provider", "model", "user_id")
 
 
@@ -39,5 +39,6 @@ def watched(deltas: pl.DataFrame) -> pl.DataFrame:
         *tokens,
         pl.col("error_cost_pico_usd").cast(pl.Int64).alias("error_cost"),
         pl.col("events").cast(pl.Int64),
+        pl.col("partial_events").cast(pl.Int64),
         pl.col("unpriced_events").cast(pl.Int64),
     )

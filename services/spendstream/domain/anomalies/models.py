@@ -1,4 +1,5 @@
-"""Detectors `new_model` and `unpriced_usage`: a model nobody expected, and usage nobody can price. Each alerts once.
+"""Detectors `new_model` and `unpriced_usage`: a model nobody expected, and usage nobody can price, or
+only in part. Each alerts once.
 
 A model is new when the organisation did not use it in its first day of event time and no approval names it; with an
 `approved_models` policy every model outside the list alerts, learning period or not. Policy form:
@@ -31,9 +32,13 @@ def approved_patterns(documents: Iterable[Mapping[str, Any]]) -> tuple[str, ...]
 
 @dataclass
 class Firing:
-    """A model that alerted; minutes since the epoch, money in pico-dollars since it started."""
+    """A model that alerted; minutes since the epoch, money in pico-dollars since it started.
+
+    `started`: the closed minute that alerted; `first`: the minute of the use itself, earlier when its record was late.
+    """
 
     started: int
+    first: int
     observed: int
     place: str
     team: str
@@ -58,24 +63,32 @@ class Models:
             self.known = {key for key in self.known if key in self.alerted or self._approved(key) is not False}
 
     def interesting(self, rows: pl.DataFrame) -> dict[int, list[dict[str, Any]]]:
-        """Of owner rows of a run of minutes, those that `step` must see, by the minute they
-        count in: models not known yet or watched,
-        and the first unpriced use of each."""
+        """Of owner rows of a run of minutes, those that `step` must see, by the minute they count in: models not known
+        yet or watched, and the first use of each that has no price, or none for some of its classes.
+
+        `since` and `lacking_since` of a row: the first minute of event time, and the first of such a use.
+        """
         settled = self.known - self.firing.keys()
         used = set(zip(rows["provider"].to_list(), rows["model"].to_list(), strict=True))
-        unpriced = bool((rows["unpriced_events"] > 0).any())
-        if not unpriced and all(f"{provider}{JOIN}{model}" in settled for provider, model in used):
+        without = pl.col("unpriced_events") + pl.col("partial_events") > 0
+        lacking = not rows.filter(without).is_empty()
+        if not lacking and all(f"{provider}{JOIN}{model}" in settled for provider, model in used):
             return {}
         by = ["close", "provider", "model"]
         place = pl.struct("team", "service").sort_by("cost", "team", "service", descending=[True, False, False]).first()
         per_model = (
             rows.group_by(by)
-            .agg(pl.col("cost", "requests", "events", "unpriced_events").sum(), place.alias("place"))
+            .agg(
+                pl.col("cost", "requests", "events", "partial_events", "unpriced_events").sum(),
+                pl.col("minute").min().alias("since"),
+                pl.col("minute").filter(without).min().alias("lacking_since"),
+                place.alias("place"),
+            )
             .with_columns(pl.concat_str(["provider", "model"], separator=JOIN).alias("key"))
             .sort(by)
         )
-        first_unpriced = (pl.col("unpriced_events") > 0) & ~pl.col("key").is_in(sorted(self.unpriced))
-        wanted = per_model.filter(~pl.col("key").is_in(sorted(settled)) | first_unpriced)
+        first_lacking = without & ~pl.col("key").is_in(sorted(self.unpriced))
+        wanted = per_model.filter(~pl.col("key").is_in(sorted(settled)) | first_lacking)
         result: dict[int, list[dict[str, Any]]] = {}
         for row in wanted.iter_rows(named=True):
             result.setdefault(row["close"], []).append(row)
@@ -92,7 +105,7 @@ class Models:
                 self.firing[key].observed += row["cost"]
             elif key not in self.known and len(self.known) < _CAP:
                 findings += self._meet(key, minute, row)
-            if row["unpriced_events"] > 0 and key not in self.unpriced and len(self.unpriced) < _CAP:
+            if row["lacking_since"] is not None and key not in self.unpriced and len(self.unpriced) < _CAP:
                 self.unpriced.add(key)
                 findings.append(_unpriced(key, minute, row))
         findings += [self._follow(key, minute) for key in list(self.firing) if self.firing[key].started < minute]
@@ -108,7 +121,7 @@ class Models:
             return []
         self.alerted.add(key)
         place = f"{row['place']['team']}/{row['place']['service']}"
-        self.firing[key] = Firing(minute, row["cost"], place, row["place"]["team"], approved is False)
+        self.firing[key] = Firing(minute, row["since"], row["cost"], place, row["place"]["team"], approved is False)
         return [self._finding("open", key, minute)]
 
     def _approved(self, key: str) -> bool | None:
@@ -129,7 +142,7 @@ class Models:
     def _finding(self, phase: Phase, key: str, minute: int) -> Finding:
         firing = self.firing[key]
         provider, model = key.split(JOIN)
-        since = clock(firing.started)
+        since = clock(firing.first)
         what = "a model no policy approves" if firing.unapproved else "a model never used here before"
         title = f"{firing.place} uses {provider}/{model}, {what}, since {since}: {usd(firing.observed)} so far"
         elapsed = max(minute - firing.started + 1, 60)
@@ -139,7 +152,7 @@ class Models:
             key=key,
             scope={"provider": provider, "model": model},
             minute=minute,
-            started=firing.started,
+            started=firing.first,
             expected=0,
             observed=firing.observed,
             per_hour=firing.observed * 60 // elapsed,
@@ -171,7 +184,17 @@ class Models:
 def _unpriced(key: str, minute: int, row: Mapping[str, Any]) -> Finding:
     provider, model = key.split(JOIN)
     place = f"{row['place']['team']}/{row['place']['service']}"
-    since = clock(minute)
+    since = clock(row["lacking_since"])  # not `minute`: a late record counts in a later minute than its own
+    unpriced, partial = row["unpriced_events"], row["partial_events"]
+    if unpriced:
+        title = f"{place} uses {provider}/{model} without a price since {since}: its cost is unknown, not zero"
+        cause = f"no price of {provider}/{model} is in force"
+    else:
+        title = (
+            f"{place} uses {provider}/{model} with a price for only some of its token classes since {since}:"
+            " the rest of its cost is unknown, not zero"
+        )
+        cause = f"the price of {provider}/{model} lacks a class that is used"
     return Finding(
         phase="open",
         kind="governance",
@@ -179,13 +202,13 @@ def _unpriced(key: str, minute: int, row: Mapping[str, Any]) -> Finding:
         key=key,
         scope={"provider": provider, "model": model},
         minute=minute,
-        started=minute,
+        started=row["lacking_since"],
         expected=0,
         observed=0,
         per_hour=0,
-        title=f"{place} uses {provider}/{model} without a price since {since}: its cost is unknown, not zero",
-        cause=f"no price of {provider}/{model} is in force",
-        description=f"{count(row['unpriced_events'])} records in the first minute. A new price corrects them.",
+        title=title,
+        cause=cause,
+        description=f"{count(unpriced + partial)} records in the first minute. A new price corrects them.",
         owner=row["place"]["team"],
         severity="warning",
         once=True,

@@ -12,18 +12,25 @@ from spendstream.domain.attribution.tags import TAGS, TagPolicies, TagPolicy
 
 Bools = npt.NDArray[np.bool_]
 MATCH_KEYS = ("service", "feature", "user_id", "api_key_id", "provider", "model", *TAGS)
+#: What GPU processes are matched on besides; a prefix key matches the beginning of the field it is named after.
+GPU_PREFIX_KEYS = ("pod_prefix", "job_prefix")
+GPU_MATCH_KEYS = ("namespace", "pod", "container", "job", "host", *GPU_PREFIX_KEYS)
 UNALLOCATED = "unallocated"
 NOT_REFUSED = pl.lit(False).alias("quarantined")
 
 
 @dataclass(frozen=True)
 class Owner:
-    """One registry entry: events that match all of `match` get these tags where they bring none."""
+    """One registry entry: events that match all of `match` get these tags where they bring none.
+
+    `service`: what runs in the pods or jobs it matches, for those that do not say so.
+    """
 
     org: str
     name: str
     match: Mapping[str, str]
     tags: Mapping[str, str]
+    service: str = ""
 
 
 def parse_owner(org: str, name: str, spec: Mapping[str, Any]) -> tuple[Owner | None, list[tuple[str, str]]]:
@@ -31,16 +38,18 @@ def parse_owner(org: str, name: str, spec: Mapping[str, Any]) -> tuple[Owner | N
     errors: list[tuple[str, str]] = []
     match = spec.get("match")
     if not isinstance(match, Mapping) or not match:
-        errors.append(("match", "name at least one of " + ", ".join(MATCH_KEYS)))
+        errors.append(("match", "name at least one of " + ", ".join((*MATCH_KEYS, *GPU_MATCH_KEYS))))
         match = {}
-    errors += [(f"match.{key}", "is not a field owners can match on") for key in match if key not in MATCH_KEYS]
-    errors += [(key, "is not a field of an Owner") for key in spec if key not in ("match", *TAGS)]
+    known = (*MATCH_KEYS, *GPU_MATCH_KEYS)
+    errors += [(f"match.{key}", "is not a field owners can match on") for key in match if key not in known]
+    errors += [(key, "is not a field of an Owner") for key in spec if key not in ("match", "service", *TAGS)]
     tags = {tag: spec[tag] for tag in TAGS if tag in spec}
     if not tags:
         errors.append(("team", "give at least one of " + ", ".join(TAGS)))
     values = [*((f"match.{key}", value) for key, value in match.items()), *tags.items()]
+    values += [("service", spec["service"])] if "service" in spec else []
     errors += [(key, "must be text") for key, value in values if not isinstance(value, str)]
-    return (None, errors) if errors else (Owner(org, name, dict(match), tags), [])
+    return (None, errors) if errors else (Owner(org, name, dict(match), tags, spec.get("service", "")), [])
 
 
 class OwnerRegistry:

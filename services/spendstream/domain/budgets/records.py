@@ -24,7 +24,7 @@ def level_alert(tracked: Tracked, counter: Counter, level: Level, late: bool, no
         alert_id=tracked.alert_id(tracked.identity_start(counter)),
         name=budget.name,
         severity=level.severity,
-        title=wording.level_title(budget, counter.start, counter.spent),
+        title=wording.level_title(budget, counter.start, counter.spent, level),
         description=wording.level_description(budget, level, drivers),
         started_at=counter.event_at,
         updated_at=counter.event_at,

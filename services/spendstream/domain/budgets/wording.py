@@ -55,11 +55,25 @@ def window_text(budget: Budget, start: int) -> str:
     }[budget.window.kind]
 
 
-def level_title(budget: Budget, start: int, spent: int) -> str:
-    """`search has spent $412.10 of $500.00 (82 %) in the hour from 14:00 UTC`."""
+def level_title(budget: Budget, start: int, spent: int, level: Level) -> str:
+    """`search had spent $412.10 of $500.00 (82 %) in the hour from 14:00 UTC when it reached 80 % (warning)`.
+
+    In the past tense: the title stays while the spend goes on.
+    """
     amount = budget.amount_pico_usd
     part = f"{usd(spent)} of {usd(amount)} ({percent(spent, amount)})"
-    return f"{subject(budget)} has spent {part} {window_text(budget, start)}"
+    return f"{subject(budget)} had spent {part} {window_text(budget, start)} when it reached {level_text(level)}"
+
+
+def level_text(level: Level) -> str:
+    """`80 % (warning)`, `82.5 % (action)`."""
+    return f"{percentage(level)} ({level.severity})"
+
+
+def percentage(level: Level) -> str:
+    """`80 %`, `82.5 %`."""
+    number = f"{level.at * 100:f}"
+    return (number.rstrip("0").rstrip(".") if "." in number else number) + " %"
 
 
 def forecast_title(budget: Budget, start: int, projected: int) -> str:
@@ -87,7 +101,7 @@ def level_description(budget: Budget, level: Level, drivers: str) -> str:
     enforced = _ENFORCED.get(level.enforce, "")
     instead = f"; {budget.fallback_model} is the fallback" if budget.fallback_model else ""
     consequence = enforced.format(fallback=budget.fallback_model, instead=instead)
-    reached = f"Budget {budget.name} reached {level.at * 100:f}".rstrip("0").rstrip(".") + f" % ({level.severity})."
+    reached = f"Budget {budget.name} reached {level_text(level)}."
     return " ".join(part for part in (reached, consequence, drivers) if part)
 
 

@@ -1,5 +1,6 @@
 """One way to get a ClickHouse client, and which of its errors mean *not now*."""
 
+import re
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -46,13 +47,23 @@ def connect(settings: Settings, database: str = DATABASE, **options: Any) -> Any
         raise as_not_now(error, "connecting to ClickHouse") from error
 
 
+def in_words(text: str) -> str:
+    """What a client library's message says, without its classes, addresses of requests and versions."""
+    if match := re.search(r"host='([^']*)', port=(\d+)", text):
+        cause = re.search(r"\[Errno -?\d+\] ([^\"')]+)", text)
+        reason = cause[1] if cause else "timed out" if "timed out" in text else "connection failed"
+        return f"{match[1]}:{match[2]} does not answer ({reason.strip()})"
+    said = text.split("DB::Exception: ", 1)[-1]
+    return re.split(r" \(version |\s*\(for url ", said, maxsplit=1)[0].strip()[:300]
+
+
 def as_not_now(error: BaseException, what: str) -> BaseException:
     """`NotNowError` when a later try may succeed, else the error itself."""
     text = str(error)
     if isinstance(error, OperationalError | HTTPError | OSError) and not _is_server_error(text):
-        return NotNowError(f"{what}: {text[:300]}")
+        return NotNowError(f"{what}: {in_words(text)}")
     if isinstance(error, DatabaseError) and any(code in text for code in NOT_NOW_CODES):
-        return NotNowError(f"{what}: {text[:300]}")
+        return NotNowError(f"{what}: {in_words(text)}")
     return error
 
 

@@ -16,7 +16,16 @@ import pyarrow as pa
 import pyruhvro
 
 from spendstream.runtime.kafka.transport import Record
-from spendstream.schemas import Undecodable, decode, decode_plain, encode_plain, frame, frame_id
+from spendstream.schemas import (
+    Undecodable,
+    decode,
+    decode_plain,
+    earlier_frames,
+    encode,
+    encode_plain,
+    frame,
+    frame_id,
+)
 from spendstream.schemas.catalogue import record_json
 from spendstream.schemas.codec import HEADER
 
@@ -86,11 +95,12 @@ def _sorted_by_schema(
     expected = frame(single)
     if set(frames) == {expected}:
         return list(range(len(records))), []
-    batch_frame = frame(batch) if batch is not None else None
-    singles = [i for i, found in enumerate(frames) if found == expected]
-    batches = [i for i, found in enumerate(frames) if found == batch_frame]
+    single_frames = {expected, *earlier_frames(single)}
+    batch_frames = {frame(batch), *earlier_frames(batch)} if batch is not None else set()
+    singles = [i for i, found in enumerate(frames) if found in single_frames]
+    batches = [i for i, found in enumerate(frames) if found in batch_frames]
     for i, found in enumerate(frames):
-        if found not in (expected, batch_frame):
+        if found not in single_frames | batch_frames:
             rejects.append(Reject(i, -1, *_why_not(records[i].value)))
     return singles, batches
 
@@ -102,8 +112,20 @@ def _why_not(value: bytes | None) -> tuple[str, str]:
         return error.reason, str(error)
 
 
-def _bodies(records: Sequence[Record], positions: Sequence[int]) -> list[bytes]:
-    return [records[position].value[HEADER.size :] for position in positions]  # type: ignore[index]
+def _bodies(records: Sequence[Record], positions: Sequence[int], record_name: str) -> list[bytes]:
+    values = [records[position].value or b"" for position in positions]
+    earlier = earlier_frames(record_name)
+    if earlier:
+        values = [_in_current_form(value) if value[: HEADER.size] in earlier else value for value in values]
+    return [value[HEADER.size :] for value in values]
+
+
+def _in_current_form(value: bytes) -> bytes:
+    """A value of an earlier version as the current one writes it; what cannot be read stays unreadable."""
+    try:
+        return encode(*decode(value))
+    except Undecodable:
+        return value[: HEADER.size]
 
 
 def _arrow(bodies: list[bytes], record_name: str) -> pa.RecordBatch | None:
@@ -122,7 +144,7 @@ def _good(
     records: Sequence[Record], positions: list[int], record_name: str, rejects: list[Reject]
 ) -> list[tuple[list[int], pa.RecordBatch]]:
     """Decode `positions`, halving around bad records; what fastavro refuses becomes a reject."""
-    decoded = _arrow(_bodies(records, positions), record_name)
+    decoded = _arrow(_bodies(records, positions, record_name), record_name)
     if decoded is not None:
         return [(positions, decoded)]
     if len(positions) > HALVING_FLOOR:
@@ -132,12 +154,12 @@ def _good(
             *_good(records, positions[middle:], record_name, rejects),
         ]
     plausible = [position for position in positions if _why_refused(records[position].value) is None]
-    together = _arrow(_bodies(records, plausible), record_name)
+    together = _arrow(_bodies(records, plausible, record_name), record_name)
     kept = set(plausible if together is not None else [])
     for position in positions:
         if position in kept:
             continue
-        if _arrow(_bodies(records, [position]), record_name) is not None:
+        if _arrow(_bodies(records, [position], record_name), record_name) is not None:
             kept.add(position)
         else:
             detail = f"{record_name}: the columnar decoder refuses it"
@@ -146,7 +168,7 @@ def _good(
         return []
     if together is not None and len(kept) == len(plausible):
         return [(plausible, together)]
-    decoded = _arrow(_bodies(records, sorted(kept)), record_name)
+    decoded = _arrow(_bodies(records, sorted(kept), record_name), record_name)
     return [(sorted(kept), decoded)] if decoded is not None else []
 
 

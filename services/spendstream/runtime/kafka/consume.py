@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -19,6 +19,10 @@ from spendstream.runtime.settings import Settings
 log = structlog.get_logger()
 RUNS_AHEAD = 2
 STOP_WITHIN_S = 15
+LOST_EVERY_S = 4.0
+
+#: Why the state of the assigned partitions no longer holds; None while it does.
+Lost = Callable[[], Awaitable[str | None]]
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,11 @@ class ConsumeLoop:
     acknowledge it and go on.
     """
 
-    def __init__(self, app: faust.App, processor: Processor) -> None:
+    def __init__(self, app: faust.App, processor: Processor, lost: Lost | None = None) -> None:
         self._app = app
         self._processor = processor
+        self._lost = lost
+        self._watch: asyncio.Task[None] | None = None
         self._lanes: dict[TP, asyncio.Queue[Any]] = {}
         self._workers: dict[TP, asyncio.Task[None]] = {}
         self._lock = asyncio.Lock()
@@ -98,7 +104,29 @@ class ConsumeLoop:
                 self._lanes[tp] = asyncio.Queue(RUNS_AHEAD)
                 self._workers[tp] = asyncio.create_task(self._work(tp, self._lanes[tp]))
             self.ready = True
+            if self._lost is not None and self._watch is None:
+                self._watch = asyncio.create_task(self._watch_for_ever(self._lost))
             return wanted
+
+    async def close(self) -> None:
+        """Stop for good."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self.halt()
+
+    async def _watch_for_ever(self, lost: Lost) -> None:
+        """Ask every few seconds: a topic that was created anew may never deliver a run that tells."""
+        while True:
+            await asyncio.sleep(LOST_EVERY_S)
+            try:
+                reason = await lost()
+            except NotNowError as error:
+                log.info("cannot tell whether topics are the same", error=str(error)[:200])
+                continue
+            if reason is not None:
+                log.warning("state is loaded again", reason=reason)
+                await self._load_again()
 
     async def halt(self) -> None:
         """Stop all partitions where they stand and forget their state."""
@@ -151,9 +179,17 @@ class ConsumeLoop:
 
 
 def build_app(
-    settings: Settings, group: str, topics: Sequence[str], processor: Processor, options: RunOptions | None = None
+    settings: Settings,
+    group: str,
+    topics: Sequence[str],
+    processor: Processor,
+    options: RunOptions | None = None,
+    lost: Lost | None = None,
 ) -> faust.App:
-    """Faust app of one consumer group: reads `topics` in runs and hands them to `processor`."""
+    """Faust app of one consumer group: reads `topics` in runs and hands them to `processor`.
+
+    `lost` is asked every few seconds; a reason makes all partitions be loaded again.
+    """
     options = options or RunOptions(linger_ms=settings.linger_ms, records=settings.batch_records)
     app = faust.App(
         group,
@@ -174,7 +210,7 @@ def build_app(
         datadir=str(settings.service_home(group) / "faust"),
     )
     app.run_options = options
-    loop = app.consume_loop = ConsumeLoop(app, processor)
+    loop = app.consume_loop = ConsumeLoop(app, processor, lost)
     options.positions = loop.positions
     channel = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
@@ -192,8 +228,12 @@ def build_app(
             loop.ready = True
 
     app.on_partitions_assigned.connect(given, weak=False)
+
+    async def closed(*_: Any, **__: Any) -> None:
+        await loop.close()
+
     app.on_partitions_revoked.connect(stopped, weak=False)
-    app.on_before_shutdown.connect(stopped, weak=False)
+    app.on_before_shutdown.connect(closed, weak=False)
     return app
 
 

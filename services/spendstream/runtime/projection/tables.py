@@ -97,6 +97,8 @@ def _letter(record: Row | None, offset: int, key: bytes | None) -> Row | None:
 
 
 DEAD_LETTERS = Projection("usage-dlq", "dead_letters", LETTER_SCHEMA, _letter)
+GPU_DEAD_LETTERS = Projection("gpu-telemetry-dlq", "dead_letters", LETTER_SCHEMA, _letter)
+BILLING_DEAD_LETTERS = Projection("billing-dlq", "dead_letters", LETTER_SCHEMA, _letter)
 
 ALERT_SCHEMA = pa.schema(
     [

@@ -12,7 +12,7 @@ from typing import Literal
 from spendstream.runtime.stack.apache_kafka import ApacheKafka
 from spendstream.runtime.stack.clickhouse import ClickHouse
 from spendstream.runtime.stack.folder_lock import FolderLock
-from spendstream.runtime.stack.ports import answers
+from spendstream.runtime.stack.ports import answers, claim, unclaim
 from spendstream.runtime.stack.processes import Member, Progress
 from spendstream.runtime.stack.tansu import Tansu
 
@@ -45,6 +45,7 @@ class EmbeddedStack:
             else ApacheKafka(kafka_port, self.home / "kafka")
         )
         self.clickhouse = ClickHouse(clickhouse_port, self.home / "clickhouse")
+        self._ports = (kafka_port, clickhouse_port)
         self._lock: FolderLock | None = None
 
     @property
@@ -98,6 +99,8 @@ class EmbeddedStack:
         draft = self.home / f".{STATE_FILE}.{os.getpid()}"
         draft.write_text(json.dumps(asdict(state), indent=2) + "\n")
         draft.replace(self.home / STATE_FILE)
+        for port in self._ports:
+            claim(port, self.home)
 
     def stop(self) -> None:
         """Stop what runs, remove ``stack.json``, let the home go."""
@@ -108,6 +111,8 @@ class EmbeddedStack:
     def release(self) -> None:
         """Give the home back (after a `Supervisor` has stopped the members)."""
         if self._lock:
+            for port in self._ports:
+                unclaim(port, self.home)
             (self.home / STATE_FILE).unlink(missing_ok=True)
             self._lock.release()
             self._lock = None
@@ -117,8 +122,8 @@ def read_state(home: Path) -> StackState | None:
     """The stack that runs in ``home``; None where none does (a file left by ``kill -9`` does not count)."""
     try:
         state = StackState(**json.loads((home / STATE_FILE).read_text()))
-    except FileNotFoundError:
+        ports = [int(url.rsplit(":", 1)[1]) for url in (state.kafka_bootstrap, state.clickhouse_url)]
+    except (OSError, ValueError, TypeError, IndexError):  # none, or one that another version wrote
         return None
-    ports = [int(url.rsplit(":", 1)[1]) for url in (state.kafka_bootstrap, state.clickhouse_url)]
     alive = all(Path(f"/proc/{pid}").exists() or not Path("/proc").exists() for pid in state.pids.values())
     return state if alive and all(map(answers, ports)) else None

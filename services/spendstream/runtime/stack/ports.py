@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+CLAIMS = Path(tempfile.gettempdir()) / f"spendstream-ports-{os.getuid()}"
 
 
 class PortTakenError(RuntimeError):
@@ -37,3 +42,28 @@ def answers(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def claim(port: int, home: Path) -> None:
+    """Leave a note for commands elsewhere that this home's stack listens there, where one can be left."""
+    with suppress(OSError):
+        CLAIMS.mkdir(mode=0o700, exist_ok=True)
+        draft = CLAIMS / f".{port}.{os.getpid()}"
+        draft.write_text(str(home.resolve()))
+        draft.replace(CLAIMS / str(port))
+
+
+def unclaim(port: int, home: Path) -> None:
+    """Take the note away, if it is still ours."""
+    with suppress(OSError, ValueError):
+        if (CLAIMS / str(port)).read_text() == str(home.resolve()):
+            (CLAIMS / str(port)).unlink()
+
+
+def claimed_by_other(port: int, home: Path) -> str:
+    """The other home whose stack listens there now, or an empty text. A note left by `kill -9` does not count."""
+    try:
+        other = (CLAIMS / str(port)).read_text()
+    except (OSError, ValueError):
+        return ""
+    return other if other != str(home.resolve()) and (Path(other) / "stack.json").exists() and answers(port) else ""
