@@ -40,7 +40,8 @@ REPORTED_AS = {
     "output_audio": "audio_output_tokens",
     "input_image": "image_input_tokens",
 }
-KINDS = frozenset({"Price", "FxRate", "Owner", "Policy"})
+PRICE_KINDS = frozenset({"Price", "FxRate"})
+KINDS = PRICE_KINDS | {"Owner", "Policy"}
 Rows = npt.NDArray[np.bool_]
 
 

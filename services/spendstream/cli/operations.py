@@ -1,4 +1,4 @@
-"""Operators' commands: imports, dead letters, alerts, budgets, recommendations, doctor, allocation."""
+"""Operators' commands: imports, dead letters, repricing, alerts, budgets, recommendations, doctor, allocation."""
 
 import typer
 
@@ -12,6 +12,7 @@ from spendstream.cli.imports import import_app
 from spendstream.cli.prices import prices_app
 from spendstream.cli.reallocate import reallocate
 from spendstream.cli.recommendations import recommendations_app
+from spendstream.cli.reprice import reprice
 
 
 def mount(app: typer.Typer) -> None:
@@ -21,6 +22,7 @@ def mount(app: typer.Typer) -> None:
     app.add_typer(import_app, name="import")
     app.add_typer(dead_letters_app, name="dead-letters")
     app.command("doctor")(doctor)
+    app.command("reprice")(reprice)
     app.add_typer(alerts_app, name="alerts")
     app.add_typer(budgets_app, name="budgets")
     app.add_typer(recommendations_app, name="recommendations")

@@ -25,11 +25,14 @@ def reaching() -> Iterator[None]:
 
 def since_option(text: str | None) -> datetime | None:
     """The value of `--since`; a usage error when it is neither an age nor a time."""
+    return None if text is None else moment_option("--since", text)
+
+
+def moment_option(option: str, text: str) -> datetime:
+    """The value of an option that names a moment; a usage error when it is neither an age nor a time."""
     from spendstream.operations.since import moment  # noqa: PLC0415
 
-    if text is None:
-        return None
     try:
         return moment(text, datetime.now(UTC))
     except ValueError as error:
-        raise CommandError(f"--since: {error}", USAGE) from error
+        raise CommandError(f"{option}: {error}", USAGE) from error

@@ -94,12 +94,12 @@ def _found(truth: "TruthFile", client: Any) -> "Found":
     prefix = truth.event_id_prefix
     names = [f"{bucket}_tokens" for bucket in BUCKETS]
     sums = ", ".join(f"sum({name})" for name in names)
-    head = f"select count(), uniqExact(org, event_id), uniqExact(incarnation), {sums} from charges where {OURS}"
+    head = f"select count(), uniqExact(org, event_id), uniqExact(incarnation), {sums} from v_charges where {OURS}"
     [(rows, distinct, incarnations, *tokens)] = _rows(client, head, prefix=prefix)
-    statuses = _rows(client, f"select status, count() from charges where {OURS} group by status", prefix=prefix)
+    statuses = _rows(client, f"select status, count() from v_charges where {OURS} group by status", prefix=prefix)
     costs = _rows(
         client,
-        "select team, concat(provider, '/', model), toString(toDate(ts)), sum(cost_usd) from charges"
+        "select team, concat(provider, '/', model), toString(toDate(ts)), sum(cost_usd) from v_charges"
         f" where {OURS} group by 1, 2, 3",
         prefix=prefix,
     )
@@ -112,7 +112,7 @@ def _found(truth: "TruthFile", client: Any) -> "Found":
         cost_by_team_model_day={(team, model, day): _pico(cost) for team, model, day, cost in costs},
         dead_letters=_dead_letters(truth, client),
         ranges=ranges(client),
-        facts=_by_team_and_day(client, "count()", "toDate(ts)", "charges"),
+        facts=_by_team_and_day(client, "count()", "toDate(ts)", "v_charges"),
         roll_ups=_by_team_and_day(client, "sum(events)", "day", "v_cost_daily"),
     )
 

@@ -9,7 +9,7 @@ Reading side (`Differences`): keeps the last value seen per row and passes on wh
 message changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from itertools import accumulate
 from typing import Any
@@ -24,6 +24,7 @@ Bools = npt.NDArray[np.bool_]
 MINUTE_US = 60_000_000
 LATE_BLOCK = 1 << 16
 ON_TIME = -1
+MANY_ROWS = 20_000
 BEYOND = 9.2e18  # just inside int64; compared with a float sum, which is good enough for the edge
 MOST = int(BEYOND)
 
@@ -142,7 +143,8 @@ class Rollups:
         found = np.array([self._rows.get(name, -1) for name in names], dtype=np.int64)
         before = np.where((found >= 0)[:, None], self._values[found], 0)
         after = before + increments
-        over = ((increments > 0) & (after < before)).any(axis=1) | (after[:, COST] > MOST)
+        wrapped = (increments > 0) & (after < before) | (increments < 0) & (after > before)
+        over = wrapped.any(axis=1) | (after[:, COST] > MOST)
         over |= (groups["about"].abs() > BEYOND).to_numpy()
         if over.any():
             raise SumOverflowError(_too_much(events, groups.filter(pl.Series(over)).select(keys), before[over, COST]))
@@ -176,11 +178,15 @@ class Rollups:
     def close(self, watermark: int, allowed_us: int, next_offset: int) -> None:
         """Forget the rows no later record can belong to."""
         passed, block = watermark - allowed_us, next_offset // LATE_BLOCK
-        kept = [
-            (key, row)
-            for key, row in self._rows.items()
-            if (key[1] + MINUTE_US > passed if key[2] == ON_TIME else key[2] >= block)
-        ]
+        self._keep(lambda minute, late: minute + MINUTE_US > passed if late == ON_TIME else late >= block)
+
+    def close_blocks(self, block: int) -> None:
+        """Forget the rows of `late_block`s before `block`: for logs that cut their blocks themselves."""
+        self._keep(lambda _, late: late >= block)
+
+    def _keep(self, wanted: Callable[[int, int], bool]) -> None:
+        """Keep the rows whose minute and late block are wanted."""
+        kept = [(key, row) for key, row in self._rows.items() if wanted(key[1], key[2])]
         if len(kept) == len(self._rows):
             return
         rows = np.fromiter((row for _, row in kept), dtype=np.int64, count=len(kept))
@@ -220,13 +226,15 @@ class Differences:
 
     Rows that can no longer change are forgotten `keep_us` behind the newest minute of their source (`keep_us` must
     exceed the allowed lateness): on-time rows by their minute, late rows once the log has left their block. What still
-    comes for a forgotten row is a repetition.
+    comes for a forgotten row is a repetition. It is looked for when time has moved on, and when the rows have doubled:
+    corrections of last month come in numbers and move no time.
     """
 
     def __init__(self, keep_us: int = 2 * 3_600_000_000) -> None:
         self._keep_us = keep_us
         self._last: dict[Identity, tuple[int, tuple[int, ...]]] = {}
         self._sources: dict[tuple[str, int], _Source] = {}
+        self._kept = 0
 
     def __len__(self) -> int:
         return len(self._last)
@@ -259,13 +267,17 @@ class Differences:
 
     def _forget(self) -> None:
         moved = [source for source in self._sources.values() if source.move_floor(self._keep_us)]
-        if not moved:
+        if len(self._last) > 2 * self._kept + MANY_ROWS:
+            for source in self._sources.values():
+                source.leave_blocks()
+        elif not moved:
             return
         self._last = {
             identity: value
             for identity, value in self._last.items()
             if not self._sources[identity[1], identity[2]].is_final(identity[3], identity[4], identity[5])
         }
+        self._kept = len(self._last)
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -276,6 +288,7 @@ class Differences:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         self._last = {tuple(identity): (version, tuple(value)) for identity, version, value in snapshot["last"]}
         self._sources = {(key[0], key[1]): _Source(*fields) for key, fields in snapshot["sources"]}
+        self._kept = len(self._last)
 
 
 _ZERO = (0,) * len(SUMS)
@@ -300,7 +313,7 @@ class _Source:
         self.newest_minute = max(self.newest_minute, minute)
 
     def is_final(self, minute: int, epoch: int, late: bool) -> bool:
-        """True for a row whose last value had been seen when the floor was last moved."""
+        """True for a row whose last value had been seen when this was last settled."""
         return minute < self.floor and (not late or epoch // LATE_BLOCK < self.complete_at_floor // LATE_BLOCK)
 
     def move_floor(self, keep_us: int) -> bool:
@@ -310,6 +323,10 @@ class _Source:
             return False
         self.floor, self.complete_at_floor = floor, self.complete
         return True
+
+    def leave_blocks(self) -> None:
+        """Let late rows behind the floor be final that no batch after the last complete one can change."""
+        self.complete_at_floor = self.complete
 
     def as_list(self) -> list[int]:
         return list(astuple(self))

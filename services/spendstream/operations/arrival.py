@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from spendstream.operations.positions import Range, condition, ends, joined, place_condition
@@ -47,28 +47,39 @@ async def until_queryable(
 
     `NotQueryableError` at the deadline, or earlier when no attribution service runs.
     """
-    await until_nothing_is_missing(settings, lambda: waiting_for(store, awaited), deadline, tell)
+
+    async def waiting() -> str | None:
+        return await asyncio.to_thread(waiting_for, store, awaited)
+
+    await until_nothing_waits(settings, waiting, deadline, tell)
 
 
 async def until_nothing_is_missing(
     settings: Settings, missing: Callable[[], str | None], deadline: float, tell: Callable[[str], None]
 ) -> None:
-    """Return once `missing()` (asked in a thread: what is still awaited, in words) is None.
+    """`until_nothing_waits` for a question that is asked in a thread."""
+    await until_nothing_waits(settings, lambda: asyncio.to_thread(missing), deadline, tell)
 
-    `NotQueryableError` at the deadline, or earlier when no attribution service runs.
+
+async def until_nothing_waits(
+    settings: Settings, waiting: Callable[[], Awaitable[str | None]], deadline: float, tell: Callable[[str], None]
+) -> None:
+    """Return once attribution has left nothing to wait for; `waiting` says what is missing, in words.
+
+    `NotQueryableError` at the deadline (monotonic seconds), or earlier when no attribution service runs.
     """
     absent_since, asked_at = None, 0.0
-    while (waiting := await asyncio.to_thread(missing)) is not None:
-        tell(waiting)
+    while (missing := await waiting()) is not None:
+        tell(missing)
         now = time.monotonic()
         if now - asked_at > ASK_SERVICES_EVERY_S:
             asked_at = now
             alive = any(name.startswith("attribution/") for name in await running(settings))
             absent_since = None if alive else (absent_since or now)
         if absent_since is not None and now - absent_since > PATIENCE_S:
-            raise NotQueryableError(f"no attribution service runs, so nobody reads the rows (waiting for {waiting})")
+            raise NotQueryableError(f"no attribution service runs, so nobody reads the rows (waiting for {missing})")
         if now > deadline:
-            raise NotQueryableError(f"still waiting for {waiting}")
+            raise NotQueryableError(f"still waiting for {missing}")
         await asyncio.sleep(POLL_S)
 
 
@@ -138,7 +149,7 @@ def statuses(store: Store, ranges: Sequence[Range]) -> dict[str, int]:
     """Charges at the ranges: how many priced, partial and unpriced."""
     found: dict[str, int] = {}
     for where in _conditions(ranges):
-        for status, count in store.rows(f"select status, count() from charges where {where} group by status"):
+        for status, count in store.rows(f"select status, count() from v_charges where {where} group by status"):
             found[status] = found.get(status, 0) + count
     return found
 

@@ -97,7 +97,7 @@ async def _on_broker(settings: Settings, services: Sequence[str], existing: Mapp
         found.append(checks.service(name, mine, ends[TopicPartition("control", 0)]))
     # Who does not run has a line of its own already; his backlog is its consequence.
     running = sorted({beat.service for beat in beats if beat.is_alive})
-    groups = [f"{name}{suffix}" for name in running for suffix in ("", "-ledger", "-gpu")]
+    groups = [f"{name}{suffix}" for name in running for suffix in ("", "-ledger", "-corrections", "-gpu")]
     waiting = await backlogs(settings, await committed(settings, groups, partitions), ends)
     advice = "add workers (one a partition at most), or look for what keeps the service waiting in its log"
     return [*found, checks.backlog("consumers", waiting, advice)]
@@ -139,13 +139,12 @@ def _rejected(settings: Settings, store: Store) -> Finding:
 
 
 def _unpriced(store: Store) -> Finding:
-    [(events, without_price)] = store.rows(
-        f"select sum(priced + partial + unpriced), sum(partial + unpriced) from ledger_ranges final where {LAST_DAY}"
-    )
+    [(events,)] = store.rows(f"select sum(priced + partial + unpriced) from ledger_ranges final where {LAST_DAY}")
     models = store.rows(
-        "select concat(provider, '/', model), count() from charges where status != 'priced'"
-        f" and rated_at > now() - interval 1 day group by 1 order by 2 desc limit {MODELS_SHOWN}"
-    ) if without_price else []  # fmt: skip
+        "select concat(provider, '/', model), count() from v_charges where rated_status != 'priced'"
+        " and status != 'priced' and rated_at > now() - interval 1 day group by 1 order by 2 desc"
+    )
+    without_price, models = sum(count for _, count in models), models[:MODELS_SHOWN]
     return checks.unpriced(events, without_price, [model for model, _ in models])
 
 

@@ -8,6 +8,7 @@ events_total = Counter("spendstream_events", "Usage events by what became of the
 batch_seconds = Histogram("spendstream_batch_seconds", "Time to process one batch", ["stage"], buckets=SECONDS)
 lag_records = Gauge("spendstream_lag_records", "Records not yet processed", ["topic", "partition"])
 dead_letters_total = Counter("spendstream_dead_letters", "Records rejected for ever", ["topic", "reason"])
+corrections_total = Counter("spendstream_corrections", "Corrections by what became of them", ["outcome"])
 insert_rows_total = Counter("spendstream_insert_rows", "Rows written to ClickHouse", ["table"])
 ledger_behind = Gauge(
     "spendstream_ledger_behind_records", "Records attributed but not yet in ClickHouse", ["partition"]

@@ -31,5 +31,5 @@ def test_these_are_the_commands() -> None:
     assert sorted(commands()) == [
         "alerts tail", "budgets status", "dead-letters replay", "dead-letters show", "doctor", "import billing",
         "import gpu",
-        "import usage", "prices diff", "reallocate", "recommendations list",
+        "import usage", "prices diff", "reallocate", "recommendations list", "reprice",
     ]  # fmt: skip

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from spendstream.domain.anomalies.columns import DIMENSIONS, SUMS, watched
 from spendstream.domain.anomalies.incidents import Incidents, Record
 from spendstream.domain.anomalies.models import approved_patterns
 from spendstream.domain.anomalies.organisation import Caps, Organisation
-from spendstream.domain.anomalies.watermark import MINUTE_MICROS, Lateness, Watermark
+from spendstream.domain.anomalies.watermark import MINUTE_MICROS, NO_TIME, Lateness, Watermark
 
 SNAPSHOT_VERSION: Final = 2
 # Alerts published before a crash are remembered this long (event time) against being published again.
@@ -53,7 +54,8 @@ class AnomalyEngine:
         """Take cost deltas in log order and close the minutes they complete.
 
         `deltas`: exactly-once differences of `CostRollup` rows (its column names; `minute` Int64 microseconds UTC;
-        optional `source_partition` Int64). `now`: clock, microseconds. Returns `Alert` records in event-time order per
+        optional `source_partition` Int64); rows without events and requests are
+        corrections. `now`: clock, microseconds. Returns `Alert` records in event-time order per
         organisation.
         """
         published: list[Record] = []
@@ -61,7 +63,9 @@ class AnomalyEngine:
             return published
         for (org,), rows in sorted(watched(deltas).partition_by("org", as_dict=True).items()):
             tenant = self._tenant(str(org))
-            close = tenant.watermark.assign(rows["minute"].to_numpy(), rows["source_partition"].to_numpy(), now)
+            is_correction = (rows["events"] == 0) & (rows["requests"] == 0)
+            partitions = np.where(is_correction.to_numpy(), NO_TIME, rows["source_partition"].to_numpy())
+            close = tenant.watermark.assign(rows["minute"].to_numpy(), partitions, now)
             tenant.pending.append(rows.select(pl.Series("close", close, dtype=pl.Int64), *_KEYS[1:], *SUMS))
             published += self._close(tenant, now)
         return published

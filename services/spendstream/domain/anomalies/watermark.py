@@ -2,7 +2,8 @@
 
 A partition of `usage` is read in long runs when a backlog is drained, so partitions may be hours of event time apart.
 Where deltas name their `source_partition`, the slowest partition decides; one that has been silent for `stall_seconds`
-of clock time no longer holds the others back.
+of clock time no longer holds the others back. Records of partition NO_TIME (corrections, which come from no usage)
+tell no time at all.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ Ints = npt.NDArray[np.int64]
 
 MICROS: Final = 1_000_000
 MINUTE_MICROS: Final = 60 * MICROS
+NO_TIME: Final = -1
 _UNSEEN: Final = -(2**62)
 _NO_LIMIT: Final = 2**62
 
@@ -55,21 +57,23 @@ class Watermark:
         """
         if not len(minutes):
             return minutes
-        if self.since is None:
+        present = [int(p) for p in np.unique(partitions) if p != NO_TIME]
+        if self.since is None and present:
             self.since = now
-        present = [int(p) for p in np.unique(partitions)]
         for partition in present:
             self.heard[partition] = now
         opens = np.full(len(minutes), self.first_open, dtype=np.int64)
         lowest = np.full(len(minutes), _NO_LIMIT, dtype=np.int64)
-        for partition, counts_unseen in self._holding(now).items():
+        holding = self._holding(now) if present else {}
+        for partition, counts_unseen in holding.items():
             seen = np.where(partitions == partition, minutes, _UNSEEN)
             seen[0] = max(int(seen[0]), self.newest.get(partition, _UNSEEN))
             seen = np.maximum.accumulate(seen)
             if not counts_unseen:
                 seen[seen == _UNSEEN] = _NO_LIMIT
             lowest = np.minimum(lowest, seen)
-        opens = np.maximum.accumulate(np.maximum(opens, lowest - self.lateness.minutes))
+        if holding:
+            opens = np.maximum.accumulate(np.maximum(opens, lowest - self.lateness.minutes))
         for partition in present:
             newest = int(minutes[partitions == partition].max())
             self.newest[partition] = max(newest, self.newest.get(partition, _UNSEEN))

@@ -59,7 +59,7 @@ def _usage(store: Store, selection: Selection, service: str) -> Sequence[Usage]:
         f"select {service} as name, uniqExactIf(user_id, user_id != '') as users,"
         " uniqExactIf(session_id, session_id != '') as conversations,"
         " sumIf(cost_usd, call_status != 'ok') as error_cost_usd"
-        f" from (select *, toDate(ts) as day from charges) where {selection.sql}{grouped}"
+        f" from (select *, toDate(ts) as day from v_charges) where {selection.sql}{grouped}"
     )
     return [Usage(*row) for row in store.rows(
         "select cost.name, requests, users, conversations, tokens, cost_usd, error_cost_usd, not_priced"

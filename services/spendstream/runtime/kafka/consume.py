@@ -223,6 +223,13 @@ def build_app(
     async def stopped(*_: Any, **__: Any) -> None:
         await loop.halt()
 
+    async def given(_: Any, assigned: set[TP], **__: Any) -> None:
+        # Faust asks for positions only where there is something to seek in: a spare worker is ready as it is.
+        if not assigned:
+            loop.ready = True
+
+    app.on_partitions_assigned.connect(given, weak=False)
+
     async def closed(*_: Any, **__: Any) -> None:
         await loop.close()
 

@@ -1,0 +1,141 @@
+"""Automatic repair: what was rated without a complete price is priced once the price arrives, as a correction.
+
+Only charges that are partial or unpriced, and only where that gets better: a price that is known later never moves a
+priced charge by itself (`spendstream reprice` does, when somebody asks). It works beside the stream, in the worker that
+holds the first partition of `corrections`; whoever believes so too makes the same revisions, which are void.
+
+The ledger of charges follows the stream, so a charge rated before a price came may be written after: after each change
+of prices it looks again, at first after seconds, then ever more rarely.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from spendstream.corrections.charges import Period, chunks, read
+from spendstream.corrections.publish import TOPIC, CorrectionRun, publish, run_id
+from spendstream.corrections.rerate import changes, is_known
+from spendstream.corrections.standing import not_taken_in, topic_ends
+from spendstream.domain.corrections import improvements
+from spendstream.rating import PRICE_KINDS, BookShelf, Prices
+from spendstream.runtime import clock
+from spendstream.runtime.clickhouse.writer import ClickHouse
+from spendstream.runtime.retry import NotNowError
+from spendstream.runtime.service import Context
+
+log = structlog.get_logger()
+PAUSES_S: Final = (0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
+SOON_S: Final = 0.5
+# Rated without a complete price, or corrected to that later: two queries, because each finds its rows by an index.
+STILL: Final = "status != 'priced'"
+WITHOUT_PRICE: Final = (
+    ("rated_status != 'priced'", STILL),
+    (
+        "(incarnation, partition, offset, item) in"
+        " (select incarnation, partition, offset, item from corrections where status_after != 'priced')",
+        "rated_status = 'priced'",
+        STILL,
+    ),
+)
+
+
+class Repairer(Service):  # type: ignore[misc]  # mode is untyped
+    """Looks for charges that can be priced by now: when prices change, when it takes over, and then once in a while."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+        self._shelf = BookShelf(context.control.log)
+        # Its own connection: what it asks may take long, and the ledger must not wait for it.
+        self._clickhouse = ClickHouse(context.settings, threads=1)
+        self._held = False
+        self._news = asyncio.Event()
+        self._prices_at = 0
+        #: What was last looked at, per model: prices, charges, and when the last was written. The same is not repeated.
+        self._looked: dict[tuple[str, ...], tuple[int, int, int]] = {}
+        context.control.on_change(self._control_changed)
+
+    def follow(self, partitions: frozenset[int]) -> None:
+        """Partitions of `corrections` this worker holds from now on."""
+        self._held = 0 in partitions
+        self._news.set()
+
+    async def on_stop(self) -> None:
+        self._clickhouse.close()
+
+    def _control_changed(self) -> None:
+        control = self._context.control.log
+        changed = control.last_change(PRICE_KINDS, control.offset)
+        if changed != self._prices_at:
+            self._prices_at = changed
+            self._news.set()
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _look(self) -> None:
+        pauses = _pauses()
+        while not self.should_stop:
+            pause = next(pauses)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), pause)
+            if self._news.is_set():
+                self._news.clear()
+                pauses = _pauses()
+            if not self._held:
+                continue
+            try:
+                if await self._repair():
+                    pauses = _pauses()
+            except (NotNowError, KafkaError, OSError) as error:
+                log.warning("repair waits", error=str(error)[:300])
+                self._looked.clear()  # some of it was not looked at to the end
+                pauses = _pauses()
+
+    async def _repair(self) -> int:
+        """Correct what can be priced; returns how many charges. While corrections are on their way it waits: 0."""
+        context = self._context
+        on_topic = await topic_ends(context.settings, await context.publisher.partitions(TOPIC))
+        if await not_taken_in(self._clickhouse, on_topic):
+            self._news.set()
+            await asyncio.sleep(SOON_S)
+            return 0
+        prices, repaired = self._shelf.now().prices, 0
+        name = run_id("repair", prices_at=self._prices_at)
+        for conditions in WITHOUT_PRICE:
+            for period in await self._candidates(conditions, prices):
+                async for charges in read(self._clickhouse, await chunks(self._clickhouse, period)):
+                    better = improvements(await asyncio.to_thread(changes, charges, prices))
+                    if better.height:
+                        run = CorrectionRun(name, "repair", clock.now_us())
+                        repaired += await publish(context.publisher, better, run)
+        if repaired:
+            log.info("priced after the event", charges=repaired, run_id=name)
+        return repaired
+
+    async def _candidates(self, conditions: tuple[str, ...], prices: Prices) -> list[Period]:
+        """Charges without a complete price of models that somebody has a price for."""
+        rows = await self._clickhouse.query(
+            "select toString(org), toString(provider), toString(model), toUnixTimestamp64Micro(min(ts)),"
+            " toUnixTimestamp64Micro(max(ts)), count(), toUnixTimestamp64Micro(max(rated_at))"
+            f" from v_charges where {' and '.join(conditions)} group by org, provider, model"
+        )
+        ours = (*conditions, "org = {org:String}", "provider = {provider:String}", "model = {model:String}")
+        found: list[Period] = []
+        for org, provider, model, first, last, count, written in rows:
+            seen = (self._prices_at, int(count), int(written))
+            key = (conditions[0], org, provider, model)
+            if self._looked.get(key) != seen and is_known(org, provider, model, prices):
+                self._looked[key] = seen
+                found.append(
+                    Period(int(first), int(last) + 1, ours, {"org": org, "provider": provider, "model": model})
+                )
+        return found
+
+
+def _pauses() -> Iterator[float]:
+    return itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1]))

@@ -1,0 +1,91 @@
+"""Charges as they stand, a chunk of time at a time: enough of each to rate and to correct it."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import polars as pl
+
+from spendstream.domain.tokens import BUCKETS
+from spendstream.runtime.clickhouse.writer import ClickHouse
+
+CHUNK_ROWS: Final = 250_000
+MINUTE_US: Final = 60_000_000
+TEXTS: Final = (
+    "org", "event_id", "team", "project", "environment", "cost_center", "service", "feature", "user_id", "api_key_id",
+    "provider", "model", "category", "region", "tier", "call_status", "status", "price_id", "incarnation",
+)  # fmt: skip
+#: Exact: pico-dollars are the unscaled value of Decimal(38, 12), and a charge fits 64 bits.
+PICO: Final = "toInt64(cost_usd * 1000000000000)"
+_NUMBERS: Final = {
+    "occurred_at": "toUnixTimestamp64Micro(ts)",
+    "source_partition": "toInt64(partition)",
+    "source_offset": "offset",
+    "item": "toInt64(item)",
+    "revision": "toInt64(revision)",
+    "requests": "requests",
+    "cost_pico_usd": PICO,
+    **{f"{bucket}_tokens": f"{bucket}_tokens" for bucket in BUCKETS},
+}
+_COLUMNS: Final = ", ".join(
+    [*(f"toString({name}) as {name}_" for name in TEXTS), *(f"{sql} as {name}_" for name, sql in _NUMBERS.items())]
+)
+
+
+@dataclass(frozen=True)
+class Period:
+    """Charges of [since, until), microseconds; `conditions` are SQL over v_charges, bound by `parameters`."""
+
+    since: int
+    until: int
+    conditions: Sequence[str] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def where(self) -> str:
+        """The period and the conditions as SQL."""
+        return " and ".join(
+            [
+                f"ts >= fromUnixTimestamp64Micro(toInt64({self.since}), 'UTC')",
+                f"ts < fromUnixTimestamp64Micro(toInt64({self.until}), 'UTC')",
+                *self.conditions,
+            ]
+        )
+
+    def between(self, since: int, until: int) -> "Period":
+        """The part of it in [since, until)."""
+        return Period(max(since, self.since), min(until, self.until), self.conditions, self.parameters)
+
+
+async def chunks(clickhouse: ClickHouse, period: Period) -> list[tuple[Period, int]]:
+    """The period in parts of whole minutes with about CHUNK_ROWS charges, each with its number of charges."""
+    rows = await clickhouse.query(
+        f"select toUnixTimestamp(toStartOfMinute(ts)) as minute, count() from v_charges where {period.where()}"
+        " group by minute order by minute",
+        period.parameters,
+    )
+    return [
+        (period.between(first * 1_000_000, last * 1_000_000 + MINUTE_US), count)
+        for first, last, count in _joined((int(minute), int(count)) for minute, count in rows)
+    ]
+
+
+def _joined(minutes: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Consecutive minutes together as long as they hold at most CHUNK_ROWS: first, last, charges."""
+    first = last = count = 0
+    for minute, more in minutes:
+        if count and count + more > CHUNK_ROWS:
+            yield first, last, count
+            count = 0
+        first, last, count = (first if count else minute), minute, count + more
+    if count:
+        yield first, last, count
+
+
+async def read(clickhouse: ClickHouse, parts: Sequence[tuple[Period, int]]) -> AsyncIterator[pl.DataFrame]:
+    """Charges of each part, ordered by time: columns TEXTS, positions, `revision`, tokens and `cost_pico_usd`."""
+    for part, _ in parts:
+        table = await clickhouse.query_arrow(
+            f"select {_COLUMNS}, cache_hit from v_charges where {part.where()} order by ts", part.parameters
+        )
+        frame = pl.DataFrame(pl.from_arrow(table)).rename({f"{name}_": name for name in (*TEXTS, *_NUMBERS)})
+        yield frame.with_columns(pl.col("cache_hit").cast(pl.Boolean), pl.col(list(_NUMBERS)).cast(pl.Int64))

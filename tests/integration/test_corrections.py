@@ -1,0 +1,130 @@
+"""A price that comes after the usage: unpriced charges are priced by themselves, priced ones only when asked."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.support.corrections import price, tell, totals
+from tests.support.installation import Installation
+from tests.support.stack import eventually
+from tests.support.usage import message, now_us, numbered, usage
+
+pytestmark = pytest.mark.embedded
+EACH = Decimal("0.0013")
+BUDGET = """
+kind: Budget
+name: small
+spec:
+  scope: {team: search}
+  window: month
+  amount_usd: 1000
+"""
+
+
+@pytest.fixture
+def system(installation: Installation) -> Installation:
+    services = [installation.service("attribution"), installation.service("budgets")]
+    for service in services:
+        service.start(wait=False)
+    for service in services:
+        eventually(service.is_ready, timeout=60)
+    return installation
+
+
+def test_unpriced_usage_is_priced_everywhere_once_its_price_arrives(system: Installation, tmp_path: Path) -> None:
+    (tmp_path / "budget.yaml").write_text(BUDGET)
+    system.run("apply", "-f", str(tmp_path / "budget.yaml"))
+    failed = [message(usage(f"failed-{i}", status="timeout", user_id="u-1")) for i in range(20)]
+    old = numbered("old", 30, occurred_at=now_us() - 5 * 3_600_000_000)
+    system.publish("usage", [*numbered("new", 250), *failed, *old, *numbered("never", 7, model="nobody-knows-this")])
+    system.until("select count() from charges", lambda n: n == 307)
+    system.until("select sum(unpriced_events) from v_cost_minute", lambda n: n == 307)
+    before = system.value("select now64(6)")
+
+    tell(system, tmp_path, price())
+    system.until("select count() from v_unpriced", lambda n: n == 1, timeout=30)
+    system.until("select sum(cost_usd) from v_cost_daily", lambda usd: usd == 300 * EACH, timeout=20)
+    assert totals(system) == {"v_cost": 300 * EACH, "v_cost_minute": 300 * EACH, "v_cost_hourly": 300 * EACH}
+    assert system.query("select status, count() from v_cost group by status order by 1") == [
+        ("priced", 300), ("unpriced", 7),
+    ]  # fmt: skip
+    assert system.query("select events, model from v_unpriced") == [(7, "nobody-knows-this")]
+    assert system.query("select * from v_conservation")[0] == (307, 300, 0, 7, 0, 0, 0)
+    sums = "sum(events), sum(priced_events), sum(unpriced_events), sum(error_cost_usd)"
+    assert system.query(f"select {sums} from v_cost_minute")[0] == (307, 300, 7, 20 * EACH)
+    assert system.value("select sum(cost_usd) from caller_cost_by_minute final") == 20 * EACH
+    spent = "select spent_usd from budget_status final where budget = 'small'"
+    system.until(spent, lambda usd: usd == 300 * EACH)
+    # The export splits what was priced later by token class, as if it had been priced at once.
+    classes = "select token_class, sum(cost_usd) from v_charge_classes group by token_class order by token_class"
+    assert system.query(classes) == [
+        ("input_uncached", 300 * Decimal("0.001")), ("output_text", 300 * Decimal("0.0003")),
+    ]  # fmt: skip
+    assert system.value("select sum(cost_usd) from v_unit_economics where grain = 'month'") == 300 * EACH
+    # What was known before stays what was known then.
+    then = f"select sum(cost_usd), countIf(status = 'unpriced') from v_cost_as_known(known_at = '{before}')"
+    assert system.query(then)[0] == (0, 307)
+    now = "select sum(cost_usd), countIf(status = 'unpriced') from v_cost_as_known(known_at = now64(6))"
+    assert system.query(now)[0] == (300 * EACH, 7)
+    assert system.query("select distinct reason, price_id_after from corrections final") == [
+        ("repair", "test/small@2020-01-01T00:00:00Z#1")
+    ]
+
+
+def test_a_back_dated_price_moves_history_only_by_reprice_and_only_once(system: Installation, tmp_path: Path) -> None:
+    tell(system, tmp_path, price())
+    system.publish("usage", [*numbered("a", 100), *numbered("b", 40, team="ads", service="bids")])
+    system.until("select sum(events) from v_cost_minute", lambda n: n == 140)
+    system.until("select count() from charges", lambda n: n == 140)
+    tell(system, tmp_path, price(input=Decimal("0.5")))
+
+    period = ("--from", "2020-01-01", "--to", "2999-01-01")
+    diff = json.loads(system.run("reprice", *period, "--json").stdout)
+    assert (diff["examined"], diff["changed"], diff["applied"]) == (140, 140, False)
+    assert (diff["before_usd"], diff["after_usd"]) == ("0.182000000000", "0.112000000000")
+    groups = {group["team"]: group for group in diff["groups"]}
+    assert groups["ads"] == {
+        "org": "default", "provider": "test", "model": "small", "team": "ads",
+        "status_before": "priced", "status_after": "priced",
+        "price_id_before": "test/small@2020-01-01T00:00:00Z#1", "price_id_after": "test/small@2020-01-01T00:00:00Z#2",
+        "events": 40, "before_usd": "0.052000000000", "after_usd": "0.032000000000", "delta_usd": "-0.020000000000",
+    }  # fmt: skip
+    ours = json.loads(system.run("reprice", *period, "--model", "test/small", "--org", "default", "--json").stdout)
+    assert ours["groups"] == diff["groups"] and ours["run_id"] != diff["run_id"]
+    assert system.value("select count() from corrections") == 0
+    assert totals(system) == dict.fromkeys(("v_cost", "v_cost_minute", "v_cost_hourly"), 140 * EACH)
+
+    applied = json.loads(system.run("reprice", *period, "--apply", "--json").stdout)
+    assert (applied["applied"], applied["changed"], applied["run_id"]) == (True, 140, diff["run_id"])
+    assert totals(system) == dict.fromkeys(("v_cost", "v_cost_minute", "v_cost_hourly"), 140 * Decimal("0.0008"))
+    again = json.loads(system.run("reprice", *period, "--apply", "--json").stdout)
+    assert (again["changed"], again["groups"], again["delta_usd"]) == (0, [], "0.000000000000")
+    assert system.query("select count(), max(revision), sum(cost_usd) from corrections final")[0] == (
+        140, 1, -140 * Decimal("0.0005"),
+    )  # fmt: skip
+
+    other = json.loads(system.run("reprice", *period, "--model", "test/large", "--json").stdout)
+    assert (other["examined"], other["changed"]) == (0, 0)
+    assert "nothing changes" in system.run("reprice", *period).stdout
+
+
+def test_a_repair_completes_partial_charges_and_leaves_priced_ones_alone(system: Installation, tmp_path: Path) -> None:
+    tell(system, tmp_path, price())
+    system.publish("usage", [*numbered("whole", 10), *numbered("heard", 10, audio_input_tokens=400)])
+    system.until("select sum(events) from v_cost_minute", lambda n: n == 20)
+    system.until("select status, count() from v_cost where status = 'partial' group by status", bool)
+    # 400 of the 1 000 input tokens are audio, which has no price yet: 600 × $1/M + 100 × $3/M.
+    assert system.value("select sum(cost_usd) from v_cost where status = 'partial'") == 10 * Decimal("0.0009")
+
+    tell(system, tmp_path, price(input=Decimal("0.5")).replace("{", "{audio_input: 2, "))
+    system.until("select countIf(status = 'partial') from v_cost", lambda n: n == 0, timeout=30)
+    # 600 × $0.5/M + 400 × $2/M + 100 × $3/M for those; the others keep what they were priced with.
+    expected = 10 * Decimal("0.0014") + 10 * EACH
+    system.until("select sum(cost_usd) from v_cost_daily", lambda usd: usd == expected, timeout=20)
+    assert system.value("select sum(cost_usd) from v_cost") == expected
+    assert system.query("select status_before, status_after, count() from corrections final group by 1, 2") == [
+        ("partial", "priced", 10)
+    ]
+    assert system.query("select * from v_conservation")[0] == (20, 20, 0, 0, 0, 0, 0)
