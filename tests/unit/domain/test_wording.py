@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spendstream.cli.budgets import cents
+from spendstream.cli.output import cents
 from spendstream.domain.money import usd_from_pico
 from spendstream.domain.wording import usd
 

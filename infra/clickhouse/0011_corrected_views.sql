@@ -1,4 +1,4 @@
--- Views of before that read the ledger itself, now as it stands after corrections.
+-- Views that read the ledger as it stands after corrections.
 
 -- How much of the spend is owned, as it stands after corrections.
 create or replace view {database}.v_tag_coverage as
@@ -14,6 +14,7 @@ select
 from {database}.v_charges as c
 group by org, day, service, owner_source, owner_reason;
 
+-- People and conversations are counted apart for each period: a month is not the sum of its days.
 create or replace view {database}.v_unit_economics as
 select
   cost.org as org, cost.service as service, cost.grain as grain, cost.period as period,
@@ -48,6 +49,9 @@ left join (
   group by org, service, grain, period
 ) as people using (org, service, grain, period);
 
+-- One row per charge and token class it was charged for. Parts of a charge add up to it to the pico-dollar: each class
+-- gets its share of cost_usd, what is left over goes to the largest remainders, ties by class (domain.md, Money).
+-- A charge whose card is unknown, or does not give its amount, is one row of class `all`.
 create or replace view {database}.v_charge_classes as
 with
   toDecimal128('0.000000000000000001', 18) as atto_usd,
@@ -103,3 +107,100 @@ from (
     on charges.org = cards.org and charges.price_id = cards.price_id and charges.tier = cards.tier
 )
 array join classes as class;
+
+-- FOCUS 1.2, all its columns as it spells them; AllocatedTags is of 1.3; what is ours alone begins with x_.
+-- Usage without a price is no charge yet: v_unpriced has it, and its correction will be here. It is
+-- an estimate, not an invoice: InvoiceId is null. EffectiveCost is BilledCost: there are no commitments in it.
+create view if not exists {database}.v_focus as
+with
+  cast(null as Nullable(String)) as nothing,
+  concat(provider, '/', model) as sku,
+  mapFilter((key, value) -> value != '', map('team', toString(team), 'project', toString(project), 'environment',
+    toString(environment), 'cost_center', toString(cost_center), 'service', toString(service), 'feature',
+    toString(feature))) as tags,
+  startsWith(token_class, 'input') as is_input,
+  nullIf(toString(region), '') as region_or_null,
+  nullIf(toString(api_key_id), '') as key_or_null,
+  toDecimal128(quantity, 12) as measured
+select
+  nothing as AvailabilityZone,
+  cost_usd as BilledCost,
+  toString(org) as BillingAccountId,
+  toString(org) as BillingAccountName,
+  'Organisation' as BillingAccountType,
+  'USD' as BillingCurrency,
+  toDateTime(toStartOfMonth(ts) + interval 1 month, 'UTC') as BillingPeriodEnd,
+  toDateTime(toStartOfMonth(ts), 'UTC') as BillingPeriodStart,
+  nothing as CapacityReservationId,
+  nothing as CapacityReservationStatus,
+  'Usage' as ChargeCategory,
+  nothing as ChargeClass,
+  concat(sku, ' ', replaceAll(token_class, '_', ' '), ' ', lower(unit),
+    if(cache_hit, ', answered by a cache', '')) as ChargeDescription,
+  'Usage-Based' as ChargeFrequency,
+  toStartOfHour(toDateTime(ts, 'UTC')) + interval 1 hour as ChargePeriodEnd,
+  toStartOfHour(toDateTime(ts, 'UTC')) as ChargePeriodStart,
+  nothing as CommitmentDiscountCategory,
+  nothing as CommitmentDiscountId,
+  nothing as CommitmentDiscountName,
+  cast(null as Nullable(Decimal(38, 12))) as CommitmentDiscountQuantity,
+  nothing as CommitmentDiscountStatus,
+  nothing as CommitmentDiscountType,
+  nothing as CommitmentDiscountUnit,
+  measured as ConsumedQuantity,
+  unit as ConsumedUnit,
+  contracted_unit_usd * quantity as ContractedCost,
+  contracted_unit_usd as ContractedUnitPrice,
+  cost_usd as EffectiveCost,
+  nothing as InvoiceId,
+  toString(provider) as InvoiceIssuerName,
+  list_unit_usd * quantity as ListCost,
+  list_unit_usd as ListUnitPrice,
+  'Standard' as PricingCategory,
+  'USD' as PricingCurrency,
+  contracted_unit_usd as PricingCurrencyContractedUnitPrice,
+  cost_usd as PricingCurrencyEffectiveCost,
+  list_unit_usd as PricingCurrencyListUnitPrice,
+  measured as PricingQuantity,
+  unit as PricingUnit,
+  toString(provider) as ProviderName,
+  toString(provider) as PublisherName,
+  region_or_null as RegionId,
+  region_or_null as RegionName,
+  nothing as ResourceId,
+  nothing as ResourceName,
+  nothing as ResourceType,
+  'AI and Machine Learning' as ServiceCategory,
+  concat(provider, ' API') as ServiceName,
+  'Generative AI' as ServiceSubcategory,
+  concat(sku, '/', token_class) as SkuId,
+  replaceAll(token_class, '_', ' ') as SkuMeter,
+  toJSONString(mapFilter((key, value) -> value != '', map(
+    'x_ModelId', toString(model),
+    'x_TokenDirection', multiIf(unit = 'Requests', '', is_input, 'Input', 'Output'),
+    'x_TokenCacheAction', multiIf(token_class = 'input_cache_read', 'Read', token_class like 'input_cache_write%',
+      'Write', ''),
+    'x_ServiceTier', toString(tier)))) as SkuPriceDetails,
+  concat(price_id, '/', tier, '/', token_class,
+    if(context_above > 0, concat('>', toString(context_above)), ''), if(cache_hit, '/cached', '')) as SkuPriceId,
+  key_or_null as SubAccountId,
+  key_or_null as SubAccountName,
+  if(isNull(key_or_null), null, 'API key') as SubAccountType,
+  toJSONString(tags) as Tags,
+  if(owner_source = 'registry', toJSONString(tags), null) as AllocatedTags,
+  event_id as x_EventId,
+  ts as x_OccurredAt,
+  team as x_Team,
+  project as x_Project,
+  environment as x_Environment,
+  cost_center as x_CostCenter,
+  service as x_Service,
+  feature as x_Feature,
+  model as x_Model,
+  category as x_Category,
+  token_class as x_TokenClass,
+  price_id as x_PriceId,
+  status as x_Status,
+  owner_source as x_OwnerSource,
+  cache_hit as x_CacheHit
+from {database}.v_charge_classes;
