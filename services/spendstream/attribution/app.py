@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import faust
 from mode import Service
 
-from spendstream.attribution.billing import BillProcessor
-from spendstream.attribution.corrections import GROUP, TOPIC, CorrectionProcessor
-from spendstream.attribution.gpu import GpuProcessor
-from spendstream.attribution.gpu_alerts import UnpricedModels
-from spendstream.attribution.gpu_repair import GpuRepair
-from spendstream.attribution.ledger import Ledger, RecentRanges
-from spendstream.attribution.processor import AttributionProcessor
-from spendstream.attribution.reconciliation import ReconciliationWatch
-from spendstream.attribution.repair import Repairer
+from spendstream.attribution.bills.processor import BillProcessor
+from spendstream.attribution.bills.reconciliation import ReconciliationWatch
+from spendstream.attribution.corrections.processor import GROUP, TOPIC, CorrectionProcessor
+from spendstream.attribution.corrections.repair import Repairer
+from spendstream.attribution.gpu.alerts import UnpricedModels
+from spendstream.attribution.gpu.processor import GpuProcessor
+from spendstream.attribution.gpu.repair import GpuRepair
+from spendstream.attribution.usage.ledger import Ledger, RecentRanges
+from spendstream.attribution.usage.processor import AttributionProcessor
 from spendstream.runtime.kafka.consume import build_app
 from spendstream.runtime.kafka.transport import RunOptions
 from spendstream.runtime.projection import ColumnProjection, Projection, Projector

@@ -3,7 +3,7 @@
     correction = cost by the price book of now − cost as the charge stands
 
 Shared by `spendstream reprice` (any charge of a period, when somebody asks) and by attribution's automatic repair (only
-what lacks a price). Both publish to `corrections`; attribution alone takes them in (attribution/corrections.py).
+what lacks a price). Both publish to `corrections`; attribution alone takes them in (attribution/corrections/).
 
 Reads    ClickHouse v_charges (charges as they stand); corrections and correction_positions: is everything taken in?
 Writes   corrections.

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spendstream.attribution import correction_state
-from spendstream.attribution.correction_state import CorrectionFiles, CorrectionState, by_block
-from spendstream.attribution.corrections import take_in
+from spendstream.attribution.corrections import state as correction_state
+from spendstream.attribution.corrections.processor import take_in
+from spendstream.attribution.corrections.state import CorrectionFiles, CorrectionState, by_block
 from spendstream.cost_stream.differences import deltas
 from spendstream.domain import rollups
 from spendstream.domain.rollups import MINUTE_US, Differences

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from spendstream.attribution.gpu_book import compile_book
+from spendstream.attribution.gpu.book import compile_book
 from spendstream.control.files import read_file
 from spendstream.control.publish import as_documents
 from spendstream.domain.attribution.owners import parse_owner

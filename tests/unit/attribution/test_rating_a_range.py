@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spendstream.attribution.batch import FUTURE_US, planned_verdicts, rate, settle
-from spendstream.attribution.positions import pack_positions
+from spendstream.attribution.usage.batch import FUTURE_US, planned_verdicts, rate, settle
+from spendstream.attribution.usage.positions import pack_positions
 from spendstream.domain.attribution.dedup import DedupIndex, Verdicts
 from spendstream.domain.rollups import SUMS
 from spendstream.rating import Book, BookShelf

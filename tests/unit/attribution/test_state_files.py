@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spendstream.attribution import state as module
-from spendstream.attribution.positions import pack_positions, unpack_positions
-from spendstream.attribution.state import (
+from spendstream.attribution.usage import state as module
+from spendstream.attribution.usage.positions import pack_positions, unpack_positions
+from spendstream.attribution.usage.state import (
     FRAME,
     NOTHING,
     IdLog,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from spendstream.attribution.reconciliation import judge
+from spendstream.attribution.bills.reconciliation import judge
 from spendstream.control.checks import check_spec
 from spendstream.domain.alerts import AlertBook
 from spendstream.domain.billing.reconciliation import Variance

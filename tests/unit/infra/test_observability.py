@@ -9,7 +9,7 @@ import yaml
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
-from spendstream.attribution.processor import OUTCOMES
+from spendstream.attribution.usage.processor import OUTCOMES
 from spendstream.cli.run import SERVICES
 from spendstream.runtime import metrics
 from tests.unit.infra.files import OBSERVABILITY, services

@@ -13,9 +13,9 @@ import pyarrow as pa
 import structlog
 from mode import Service
 
-from spendstream.attribution.gpu_alerts import UnpricedModels
-from spendstream.attribution.gpu_book import NOTHING_DECLARED, GpuShelf
-from spendstream.attribution.gpu_rows import COST, SAMPLE, with_cost
+from spendstream.attribution.gpu.alerts import UnpricedModels
+from spendstream.attribution.gpu.book import NOTHING_DECLARED, GpuShelf
+from spendstream.attribution.gpu.rows import COST, SAMPLE, with_cost
 from spendstream.domain.gpu import GpuPriceRevision, cost_pico_usd, split_by_shares
 from spendstream.domain.gpu.sample import nearest
 from spendstream.runtime.retry import NotNowError, retrying

@@ -18,9 +18,9 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import Counter
 
-from spendstream.attribution.gpu_alerts import UnpricedModels
-from spendstream.attribution.gpu_book import NOTHING_DECLARED, GpuShelf
-from spendstream.attribution.gpu_rows import Rated, cost_table, key_of, sample_table
+from spendstream.attribution.gpu.alerts import UnpricedModels
+from spendstream.attribution.gpu.book import NOTHING_DECLARED, GpuShelf
+from spendstream.attribution.gpu.rows import Rated, cost_table, key_of, sample_table
 from spendstream.attribution.limit import RejectLimit, mass_rejection_alert
 from spendstream.domain.gpu import UNPRICED, BadSampleError, rate_sample, read_sample
 from spendstream.runtime import clock

@@ -17,14 +17,14 @@ import polars as pl
 import structlog
 from faust.types import TP
 
-from spendstream.attribution.batch import RatedBatch, Settled, planned_verdicts, rate, settle
-from spendstream.attribution.ledger import RecentRanges
 from spendstream.attribution.limit import RejectLimit, mass_rejection_alert
-from spendstream.attribution.loading import Loaded, load_partition
-from spendstream.attribution.positions import pack_positions
 from spendstream.attribution.publishing import publish_costs
-from spendstream.attribution.rows import cost_messages
-from spendstream.attribution.state import PartitionState, Redo
+from spendstream.attribution.usage.batch import RatedBatch, Settled, planned_verdicts, rate, settle
+from spendstream.attribution.usage.ledger import RecentRanges
+from spendstream.attribution.usage.loading import Loaded, load_partition
+from spendstream.attribution.usage.positions import pack_positions
+from spendstream.attribution.usage.rows import cost_messages
+from spendstream.attribution.usage.state import PartitionState, Redo
 from spendstream.domain.attribution.dedup import Verdicts
 from spendstream.domain.rollups import SumOverflowError, Touched
 from spendstream.rating import Book, BookShelf

@@ -19,9 +19,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from spendstream.attribution.batch import planned_verdicts, rate, settle
-from spendstream.attribution.cards import RateCards
-from spendstream.attribution.rows import by_month, charges
+from spendstream.attribution.usage.batch import planned_verdicts, rate, settle
+from spendstream.attribution.usage.cards import RateCards
+from spendstream.attribution.usage.rows import by_month, charges
 from spendstream.rating import BookShelf
 from spendstream.runtime import clock, metrics
 from spendstream.runtime.kafka import plan_log

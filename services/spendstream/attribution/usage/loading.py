@@ -4,8 +4,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from spendstream.attribution.recovery import published_rows
-from spendstream.attribution.state import NOTHING, IdLog, PartitionState, Redo, Snapshots
+from spendstream.attribution.usage.recovery import published_rows
+from spendstream.attribution.usage.state import NOTHING, IdLog, PartitionState, Redo, Snapshots
 from spendstream.domain.attribution.dedup import DedupIndex
 from spendstream.runtime import clock
 from spendstream.runtime.kafka.plan_log import Plan, PlanHistory, PlanLog, UsagePartition

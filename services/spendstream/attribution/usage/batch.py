@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from spendstream.attribution.positions import unpack_positions
+from spendstream.attribution.usage.positions import unpack_positions
 from spendstream.domain.attribution.dedup import Verdicts
 from spendstream.domain.prices import STATUSES, UNPRICED_REASONS
 from spendstream.domain.rollups import LATE_BLOCK, MINUTE_US, ON_TIME, lateness

@@ -18,8 +18,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from spendstream.attribution.cards import RateCards
-from spendstream.attribution.correction_state import (
+from spendstream.attribution.corrections.state import (
     NOTHING,
     PARTS,
     CorrectionFiles,
@@ -28,7 +27,8 @@ from spendstream.attribution.correction_state import (
     rows_of_blocks,
 )
 from spendstream.attribution.publishing import publish_costs
-from spendstream.attribution.rows import cost_messages
+from spendstream.attribution.usage.cards import RateCards
+from spendstream.attribution.usage.rows import cost_messages
 from spendstream.corrections.rerate import is_known
 from spendstream.corrections.standing import incarnation_of
 from spendstream.domain.rollups import MINUTE_US, SUMS
