@@ -30,7 +30,7 @@ types: install
 fence: install
 	$(BIN)/lint-imports
 
-test: install ## proves the product, about 15 minutes on two cores
+test: install ## proves the product, 20 to 25 minutes on two cores
 	$(BIN)/pytest -m "not long"
 
 test-all: install ## the long ones too: faults at length, evaluation, benchmarks
