@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spendstream.attribution.usage.batch import FUTURE_US, planned_verdicts, rate, settle
+from spendstream.attribution.limit import FUTURE_US
+from spendstream.attribution.usage.batch import planned_verdicts, rate, settle
 from spendstream.attribution.usage.positions import pack_positions
 from spendstream.domain.attribution.dedup import DedupIndex, Verdicts
 from spendstream.domain.rollups import SUMS

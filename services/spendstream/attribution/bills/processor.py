@@ -7,17 +7,14 @@ from typing import Any
 
 import faust
 import pyarrow as pa
-from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from spendstream.domain.billing.ledger_row import UnusableError, ledger_row
 from spendstream.runtime.dead_letters import DeadLetters, Rejection
 from spendstream.runtime.kafka.consume import Run, build_app
-from spendstream.runtime.kafka.reader import partition_reader
-from spendstream.runtime.kafka.topic_id import topic_id
+from spendstream.runtime.kafka.incarnations import topic_ids
 from spendstream.runtime.kafka.transport import Record, RunOptions
 from spendstream.runtime.projection.tables import KINDS
-from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.service import Context
 from spendstream.schemas import Undecodable, decode
 
@@ -63,12 +60,8 @@ class BillProcessor:
 
     async def assigned(self, partitions: set[TP]) -> Mapping[TP, int]:
         self.reads = bool(partitions)
-        try:
-            async with partition_reader(self._context.settings, TOPIC, 0, 0) as consumer:
-                # A broker without topic ids starts empty: offsets alone must do there.
-                self._incarnation = await topic_id(consumer, TOPIC) or "0"
-        except (KafkaError, OSError) as error:
-            raise NotNowError(f"asking for the id of {TOPIC}: {error!r}") from error
+        # A broker without topic ids starts empty: offsets alone must do there.
+        self._incarnation = (await topic_ids(self._context.settings, [TOPIC]))[TOPIC] or "0"
         return {}
 
     async def revoked(self) -> None:

@@ -6,50 +6,34 @@ out. `gpu_costs` is written before `gpu_samples`: a reading that is in the secon
 """
 
 import asyncio
-from collections import Counter as Counts
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import faust
 import polars as pl
 import structlog
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 from faust.types import TP
 from prometheus_client import Counter
 
 from spendstream.attribution.gpu.alerts import UnpricedModels
 from spendstream.attribution.gpu.book import NOTHING_DECLARED, GpuShelf
 from spendstream.attribution.gpu.rows import Rated, cost_table, key_of, sample_table
-from spendstream.attribution.limit import RejectLimit, mass_rejection_alert
+from spendstream.attribution.limit import FUTURE_US, RejectGate
 from spendstream.domain.gpu import UNPRICED, BadSampleError, rate_sample, read_sample
-from spendstream.runtime import clock
 from spendstream.runtime.dead_letters import DeadLetters, Rejection
 from spendstream.runtime.kafka.columns import decode_columns
 from spendstream.runtime.kafka.consume import Run, build_app
-from spendstream.runtime.kafka.topic_id import topic_id
+from spendstream.runtime.kafka.incarnations import topic_ids
 from spendstream.runtime.kafka.transport import Record, RunOptions
-from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.service import Context
-from spendstream.schemas import encode
 
 log = structlog.get_logger()
 TOPIC = "gpu-telemetry"
 #: A run is asked about in one query, so it stays short.
 RUN_RECORDS = 2_000
-FUTURE_US = 5 * 60 * 1_000_000
 LATEST_US = 253_402_300_799_999_999  # the end of the calendar
 
 samples_total = Counter("spendstream_gpu_samples", "GPU readings by what became of them", ["outcome"])
-
-
-@dataclass
-class Gate:
-    """The limit on mass rejection of one partition, and whether it holds the partition back."""
-
-    limit: RejectLimit
-    held_back: bool = False
-    alerted: int = 0
 
 
 class GpuProcessor:
@@ -60,7 +44,7 @@ class GpuProcessor:
         self._context = context
         self._models = models
         self._unpriced_behind = unpriced_behind
-        self._gates: dict[int, Gate] = {}
+        self._gates: dict[int, RejectGate] = {}
         self._shelf = GpuShelf(context.control.log)
         self._letters = DeadLetters(context.publisher, context.service, TOPIC)
         self._incarnation = ""
@@ -72,8 +56,10 @@ class GpuProcessor:
         return build_app(settings, f"{self._context.service}-gpu", [TOPIC], self, options)
 
     async def assigned(self, partitions: set[TP]) -> Mapping[TP, int]:
-        self._incarnation = await self._topic_now()
-        self._gates = {tp.partition: Gate(RejectLimit(self._context.settings.reject_limit)) for tp in partitions}
+        settings = self._context.settings
+        self._incarnation = (await topic_ids(settings, [TOPIC]))[TOPIC] or "unidentified"
+        gate = partial(RejectGate, self._context.publisher, TOPIC)
+        self._gates = {tp.partition: gate(tp.partition, self._incarnation, settings.reject_limit) for tp in partitions}
         return {}  # the group's own offsets: reading something again is harmless
 
     async def revoked(self) -> None:
@@ -81,7 +67,8 @@ class GpuProcessor:
 
     async def process(self, run: Run) -> None:
         rated, rejections = await asyncio.to_thread(self._rate, run)
-        await self._hold_back_mass_rejection(run, rejections)
+        reasons = [rejection.reason for rejection in rejections]
+        await self._gates[run.partition].admit(len(run.records), len(rejections), reasons)
         fresh = await self._not_written(rated)
         unpriced = [each for each in fresh if each.rated.status == UNPRICED]
         await self._models.note((key_of(each).org, each.rated.sample.gpu_model) for each in unpriced)
@@ -99,22 +86,6 @@ class GpuProcessor:
     def _is_behind(self, control_offset: int) -> bool:
         now = self._context.control.log.offset
         return now != control_offset and self._shelf.version(now) != self._shelf.version(control_offset)
-
-    async def _hold_back_mass_rejection(self, run: Run, rejections: Sequence[Rejection]) -> None:
-        """`NotNowError` while most of what comes would be rejected; says so on `alerts`, and when it is over."""
-        gate, events, rejected = self._gates[run.partition], len(run.records), len(rejections)
-        allowed = gate.limit.allows(events, rejected)
-        if gate.held_back == allowed:
-            reasons = Counts(each.reason for each in rejections).most_common(1)
-            alert = mass_rejection_alert(
-                run.partition, self._incarnation, events, rejected, reasons[0][0] if reasons else "",
-                gate.alerted + 1, not allowed, clock.now_us(), TOPIC,
-            )  # fmt: skip
-            await self._context.publisher.send("alerts", [(alert["alert_id"].encode(), encode("Alert", alert))])
-            gate.held_back, gate.alerted = not allowed, gate.alerted + 1
-        if not allowed:
-            raise NotNowError(f"{rejected} of {events} readings of {TOPIC}/{run.partition} would be rejected")
-        gate.limit.note(events, rejected)
 
     def _rate(self, run: Run) -> tuple[list[Rated], list[Rejection]]:
         """The readings of a run with what they cost, in log order, and what is refused."""
@@ -155,17 +126,6 @@ class GpuProcessor:
         )
         written = set(map(tuple, rows))
         return [each for key, each in reversed(first.items()) if tuple(key) not in written]
-
-    async def _topic_now(self) -> str:
-        """Name of the topic's incarnation. `NotNowError` when the broker is away."""
-        consumer = AIOKafkaConsumer(**self._context.settings.kafka(), enable_auto_commit=False)
-        try:
-            await consumer.start()
-            return await topic_id(consumer, TOPIC) or "unidentified"
-        except (KafkaError, OSError) as error:
-            raise NotNowError(f"asking about {TOPIC}: {error!r}") from error
-        finally:
-            await consumer.stop()
 
 
 def _check_clock(sampled_at: int, record: Record) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from spendstream.attribution.limit import FUTURE_US
 from spendstream.attribution.usage.positions import unpack_positions
 from spendstream.domain.attribution.dedup import Verdicts
 from spendstream.domain.prices import STATUSES, UNPRICED_REASONS
@@ -21,7 +22,6 @@ from spendstream.runtime.kafka.transport import Record
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-FUTURE_US = 5 * 60 * 1_000_000
 #: A latency beyond this is nonsense: it counts as this in sums, so that no minute's sum overflows.
 LONGEST_MS = 30 * 86_400_000
 LONGEST_TEXT = 1_000

@@ -7,7 +7,6 @@ is in the log is carried out exactly as it stands, by whoever owns the partition
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -17,7 +16,7 @@ import polars as pl
 import structlog
 from faust.types import TP
 
-from spendstream.attribution.limit import RejectLimit, mass_rejection_alert
+from spendstream.attribution.limit import RejectGate
 from spendstream.attribution.publishing import publish_costs
 from spendstream.attribution.usage.batch import RatedBatch, Settled, planned_verdicts, rate, settle
 from spendstream.attribution.usage.ledger import RecentRanges
@@ -33,11 +32,10 @@ from spendstream.runtime.dead_letters import DeadLetters
 from spendstream.runtime.kafka.consume import Run
 from spendstream.runtime.kafka.incarnations import topic_ids
 from spendstream.runtime.kafka.plan_log import Plan, plan_record
-from spendstream.runtime.kafka.publisher import Message
+from spendstream.runtime.kafka.publisher import Message, Publisher
 from spendstream.runtime.kafka.transport import Record
 from spendstream.runtime.retry import NotNowError, retrying
 from spendstream.runtime.service import Context
-from spendstream.schemas import encode
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -49,11 +47,10 @@ OUTCOMES = ("priced", "partial", "unpriced", "duplicate", "rejected")
 class Lane:
     """Everything that belongs to one assigned partition."""
 
-    def __init__(self, loaded: Loaded, reject_limit: float) -> None:
+    def __init__(self, loaded: Loaded, publisher: Publisher, reject_limit: float) -> None:
         self.state, self.plans, self.snapshots, self.ids = loaded
         self.saved_at = time.monotonic()
-        self.limit = RejectLimit(reject_limit)
-        self.held_back, self.alerted = False, 0
+        self.gate = RejectGate(publisher, TOPIC, self.state.partition, self.state.incarnation, reject_limit)
 
 
 class AttributionProcessor:
@@ -76,7 +73,7 @@ class AttributionProcessor:
         loading = (load_partition(self._context, tp.partition, len(tps)) for tp in tps)
         positions: dict[TP, int] = {}
         for tp, (loaded, position) in zip(tps, await asyncio.gather(*loading), strict=True):
-            self._lanes[tp.partition] = Lane(loaded, self._settings.reject_limit)
+            self._lanes[tp.partition] = Lane(loaded, self._context.publisher, self._settings.reject_limit)
             positions[tp] = position
         self.assignment_changed({p: lane.state.incarnation for p, lane in self._lanes.items()})
         return positions
@@ -124,7 +121,8 @@ class AttributionProcessor:
         state, started = lane.state, time.perf_counter()
         first, last, book = state.applied + 1, records[-1].offset, self._shelf.now()
         batch = await self._in_thread(rate, records, book)
-        await self._hold_back_mass_rejection(lane, batch)
+        reasons = (*batch.reasons, *(reject.reason for reject in batch.columns.rejects))
+        await lane.gate.admit(batch.size, len(reasons), reasons)
         verdicts, settled, touched = await self._in_thread(self._settle_new, state, batch, book)
         owner, caller = touched
         plan = plan_record(
@@ -170,28 +168,6 @@ class AttributionProcessor:
         if redo.rows:
             state.plan_at = plan.at
             self._done(lane, settled, plan.last)
-
-    async def _hold_back_mass_rejection(self, lane: Lane, batch: RatedBatch) -> None:
-        """`NotNowError` while most of what comes would be rejected; says so on `alerts`, and when it is over."""
-        events, rejected = batch.size, batch.size - int(batch.valid.sum())
-        if lane.limit.allows(events, rejected):
-            lane.limit.note(events, rejected)
-            if lane.held_back:
-                await self._alert(lane, events, rejected, "", firing=False)
-            return
-        reason = Counter([*batch.reasons, *(reject.reason for reject in batch.columns.rejects)]).most_common(1)[0][0]
-        if not lane.held_back:
-            await self._alert(lane, events, rejected, reason, firing=True)
-        raise NotNowError(f"{rejected} of {events} events of usage/{lane.state.partition} would be rejected ({reason})")
-
-    async def _alert(self, lane: Lane, events: int, rejected: int, reason: str, firing: bool) -> None:
-        lane.held_back = firing
-        lane.alerted += 1
-        state = lane.state
-        alert = mass_rejection_alert(
-            state.partition, state.incarnation, events, rejected, reason, lane.alerted, firing, clock.now_us()
-        )
-        await self._context.publisher.send("alerts", [(alert["alert_id"].encode(), encode("Alert", alert))])
 
     def _settle_new(
         self, state: PartitionState, batch: RatedBatch, book: Book
