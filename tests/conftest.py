@@ -1,7 +1,13 @@
 """Fixtures shared by all rings."""
 
+from hypothesis import HealthCheck, settings
+
 from tests.support.installation import installation, kafka_installation
 from tests.support.reports import reported_installation
 from tests.support.stack import kafka_stack, tansu_stack
+
+# On a busy machine an example takes as long as it takes; the rest is as hypothesis has it, in CI without chance.
+settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 __all__ = ["installation", "kafka_installation", "kafka_stack", "reported_installation", "tansu_stack"]

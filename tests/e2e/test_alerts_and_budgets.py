@@ -12,13 +12,14 @@ import pytest
 from tests.e2e.conftest import System
 from tests.e2e.usage_files import PRICES, calls, table
 from tests.support.stack import eventually
+from tests.support.windows import lasting
 
 pytestmark = pytest.mark.embedded
 
 BUDGET = """
 kind: Budget
 name: spender-year
-spec: {scope: {team: spender-0}, window: month, amount_usd: %s}
+spec: {scope: {team: spender-0}, window: %s, amount_usd: %s}
 """
 
 
@@ -27,14 +28,16 @@ def test_a_budget_that_is_spent_shows_in_its_status_and_in_the_alerts(system: Sy
     call = replace(call, team="spender-0", occurred_at=datetime.now(UTC), model="cached", service_tier="")
     spent = Decimal(call.pico_usd()).scaleb(-12)
     amount = (spent / Decimal("0.85")).quantize(Decimal("0.000000000001"))
-    documents = [system.file("prices.yaml", PRICES), system.file("budget.yaml", BUDGET % f"{amount:f}")]
-    system.run("apply", "-f", documents[0], "-f", documents[1])
+    budget = BUDGET % (lasting("month", "week"), f"{amount:f}")
+    documents = [system.file("prices.yaml", PRICES), system.file("budget.yaml", budget)]
+    # Before everything else: it must be listening when the first alert comes, and does not say when it is.
     follower = system.start("alerts", "tail", "--follow", "--kind", "budget", "--json", "-n", "0")
     try:
-        [before] = eventually(lambda: status(system), timeout=20)
+        system.run("apply", "-f", documents[0], "-f", documents[1])
+        [before] = eventually(lambda: status(system))
         assert Decimal(before["spent_usd"]) == 0
         system.run("import", "usage", system.file("spender.csv", table([call])))
-        [after] = eventually(lambda: [row for row in status(system) if row["state"] == "firing"], timeout=20)
+        [after] = eventually(lambda: [row for row in status(system) if row["state"] == "firing"])
         assert (Decimal(after["spent_usd"]), Decimal(after["amount_usd"])) == (spent, amount)
         assert after["scope"] == {"team": "spender-0"}
         assert after["severity"] == "warning"
@@ -53,7 +56,7 @@ def test_a_budget_that_is_spent_shows_in_its_status_and_in_the_alerts(system: Sy
     assert "spender" not in system.run("alerts", "tail", "--kind", "anomaly").stdout
 
     system.run("delete", "Budget/spender-year")
-    eventually(lambda: not status(system), timeout=20)
+    eventually(lambda: not status(system))
 
 
 def status(system: System) -> list[dict[str, Any]]:

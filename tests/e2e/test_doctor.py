@@ -17,7 +17,7 @@ def by_check(found: dict[str, object]) -> dict[str, dict[str, str]]:
 
 
 def test_a_running_installation_is_healthy(system: System) -> None:
-    checks = by_check(eventually(lambda: system.json("doctor"), timeout=30))
+    checks = by_check(eventually(lambda: system.json("doctor")))
     well = ("broker", "topics", "ClickHouse", "migrations", "service attribution", "service budgets", "consumers",
             "ledger", "conservation", "duplicates horizon")  # fmt: skip
     assert {name: checks[name]["state"] for name in well} == dict.fromkeys(well, "ok")

@@ -108,9 +108,9 @@ def test_an_import_killed_half_way_loses_and_doubles_nothing_when_it_is_given_ag
     one = replace(calls("killed", 1, seed=6, team="killed")[0], team="killed-0")
     count = 80_000
     path = priced.file("killed.csv", table([replace(one, event_id=f"killed-{i}") for i in range(count)]))
-    first = priced.start("import", "usage", path)
+    first = priced.start("import", "usage", path, gives_way=True)
     try:
-        eventually(lambda: counted(priced, "killed") > 0, timeout=60)
+        eventually(lambda: counted(priced, "killed") > 0)
     finally:
         first.kill()
         first.communicate()
@@ -128,10 +128,10 @@ def test_an_import_that_is_interrupted_says_how_to_go_on(priced: System) -> None
     one = replace(calls("stopped", 1, seed=8, team="stopped")[0], team="stopped-0")
     count = 60_000
     path = priced.file("stopped.csv", table([replace(one, event_id=f"stopped-{i}") for i in range(count)]))
-    first = priced.start("import", "usage", path)
-    eventually(lambda: counted(priced, "stopped") > 0, timeout=60)
+    first = priced.start("import", "usage", path, gives_way=True)
+    eventually(lambda: counted(priced, "stopped") > 0)
     first.send_signal(signal.SIGINT)
-    _, said = first.communicate(timeout=30)
+    _, said = first.communicate(timeout=120)
     assert first.returncode == 130
     assert "give the same command again" in said and "nothing is counted twice" in said and "Traceback" not in said
     priced.run("import", "usage", path)

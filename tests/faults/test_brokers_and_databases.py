@@ -2,16 +2,15 @@
 
 import random
 import shutil
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tests.support.installation import Installation
+from tests.support.totals import until_exactly
 from tests.support.usage import PRICES, now_us, numbered
 
 pytestmark = pytest.mark.kafka
-EACH = Decimal("0.0013")
 
 
 @pytest.fixture
@@ -21,17 +20,6 @@ def system(kafka_installation: Installation, tmp_path: Path) -> Installation:
     kafka_installation.service("attribution").start()
     kafka_installation.run("apply", "-f", str(prices))
     return kafka_installation
-
-
-def await_exactly(system: Installation, sent: int, duplicates: int) -> None:
-    system.until("select count() from charges", lambda n: n >= sent, timeout=120)
-    system.until("select sum(events) from v_cost_minute", lambda n: n >= sent, timeout=60)
-    system.until("select sum(duplicate) from ledger_ranges final", lambda n: n >= duplicates, timeout=60)
-    assert system.query("select count(), uniqExact(event_id) from charges")[0] == (sent, sent)
-    assert system.value("select sum(cost_usd) from v_cost") == sent * EACH
-    assert system.value("select sum(cost_usd) from v_cost_daily") == sent * EACH
-    counted = system.query("select events_in, duplicate, difference from v_conservation")[0]
-    assert counted == (sent + duplicates, duplicates, 0)
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.long)])
@@ -45,7 +33,7 @@ def test_totals_are_exact_after_the_broker_was_killed_under_load(system: Install
         system.stack.kill_broker()
         system.stack.start_broker()
         system.publish("usage", burst[:500])
-    await_exactly(system, sent, 500 * kills)
+    until_exactly(system, sent, 500 * kills)
     assert system.service("attribution").running, "it outlives the broker's absence"
 
 
@@ -58,7 +46,7 @@ def test_a_restart_of_the_process_while_the_broker_is_away_waits_for_it(system: 
     system.service("attribution").start(wait=False)
     system.stack.start_broker()
     system.publish("usage", numbered("after", 5_000))
-    await_exactly(system, 10_000, 0)
+    until_exactly(system, 10_000, 0)
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
@@ -81,7 +69,7 @@ def test_no_charge_is_there_twice_after_the_database_was_killed_in_the_middle_of
             system.service("attribution").start(wait=False)
         system.stack.start_clickhouse()
         system.publish("usage", burst[:300])
-    await_exactly(system, sent, 300 * kills)
+    until_exactly(system, sent, 300 * kills)
 
 
 def test_a_lost_folder_is_rebuilt_from_the_topics_and_old_ids_are_still_known(system: Installation) -> None:
@@ -97,7 +85,7 @@ def test_a_lost_folder_is_rebuilt_from_the_topics_and_old_ids_are_still_known(sy
         system.publish("usage", [*numbered(f"new{round_}", 5_000), *first[:2_000]])
         attribution.start()
     # Minutes that were open at the kill go on from where they stood, to the last pico-dollar.
-    await_exactly(system, 40_000, 100 + 2 * 2_000)
+    until_exactly(system, 40_000, 100 + 2 * 2_000)
 
 
 @pytest.mark.long
@@ -114,4 +102,4 @@ def test_a_corrupted_folder_is_as_good_as_a_lost_one(system: Installation) -> No
             path.write_bytes(data)
     system.publish("usage", [*numbered("second", 5_000), *first[:2_000]])
     attribution.start()
-    await_exactly(system, 25_000, 2_000)
+    until_exactly(system, 25_000, 2_000)

@@ -21,7 +21,7 @@ def test_no_level_is_said_twice_and_none_is_missing(
     attribution, budgets = system.service("attribution"), system.service("budgets")
     attribution.start(wait=False)
     budgets.start()
-    eventually(attribution.is_ready, timeout=60)
+    eventually(attribution.is_ready)
     declare(system, tmp_path)
     sent = 0
     for step in range(steps):
@@ -36,7 +36,7 @@ def test_no_level_is_said_twice_and_none_is_missing(
             service.start(wait=False)
         system.publish("usage", burst[: len(burst) // 2])
         if chance.random() < 0.3:
-            eventually(budgets.is_ready, timeout=60)
+            eventually(budgets.is_ready)
     until_fired(system, len(LEVELS))
     until_spent(system, sent)
     assert firings(system) == LEVELS

@@ -13,6 +13,7 @@ import pytest
 from spendstream.runtime.kafka.reader import read_all
 from tests.support.corrections import price, tell, totals
 from tests.support.installation import Installation
+from tests.support.totals import until_conserved
 from tests.support.usage import now_us, numbered
 
 pytestmark = pytest.mark.kafka
@@ -23,9 +24,9 @@ HOUR_US = 3_600_000_000
 def counted(system: Installation, each: Decimal) -> None:
     """Wait until every view says that each event costs `each`, then check what must hold besides."""
     for view in ("v_cost", "v_cost_daily"):
-        system.until(f"select sum(cost_usd) from {view}", lambda usd: usd == EVENTS * each, timeout=90)
+        system.until(f"select sum(cost_usd) from {view}", lambda usd: usd == EVENTS * each)
     assert set(totals(system).values()) == {EVENTS * each}
-    assert system.query("select * from v_conservation")[0] == (EVENTS, EVENTS, 0, 0, 0, 0, 0)
+    until_conserved(system, (EVENTS, EVENTS, 0, 0, 0, 0, 0))
     sums = "sum(events), sum(priced_events), sum(unpriced_events)"
     assert system.query(f"select {sums} from v_cost_minute")[0] == (EVENTS, EVENTS, 0)
 
@@ -51,8 +52,8 @@ def test_totals_are_exact_after_kills_and_repetitions(
         for message in numbered(f"m{i}", EVENTS // 40, occurred_at=now_us() - i * HOUR_US, service=f"s{i % 7}")
     )
     system.publish("usage", spread)
-    system.until("select count() from charges", EVENTS.__eq__, timeout=90)
-    system.until("select sum(events) from v_cost_minute", EVENTS.__eq__, timeout=60)
+    system.until("select count() from charges", EVENTS.__eq__)
+    system.until("select sum(events) from v_cost_minute", EVENTS.__eq__)
 
     tell(system, tmp_path, price())
     killed_now_and_then(system, chance, kills)

@@ -57,6 +57,10 @@ def test_a_replay_is_verified_although_every_service_was_killed(
             victim.start(wait=False)
         _, told = replay.communicate(timeout=300)
         assert replay.returncode == 0, told
-    verified = system.run("verify", "--truth", str(truth), check=False)
+    # On a busy machine what was killed last comes back late: a difference counts when it stays.
+    for _ in range(3):
+        verified = system.run("verify", "--truth", str(truth), "--wait", "240", check=False)
+        if verified.returncode == 0:
+            break
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert all(service.running for service in services)

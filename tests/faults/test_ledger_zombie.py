@@ -36,7 +36,7 @@ def test_a_range_whose_token_was_forgotten_meanwhile_is_not_inserted_again(
     system.stack.kill_clickhouse()
     system.publish("usage", numbered("held", 400))
     # It has rated them, has failed to insert those of every partition, and waits for its next try.
-    eventually(lambda: failed_tries(first) >= 4, timeout=60)
+    eventually(lambda: failed_tries(first) >= 4)
     assert first._process is not None
     os.kill(first._process.pid, signal.SIGSTOP)
     system.stack.start_clickhouse()
@@ -48,7 +48,7 @@ def test_a_range_whose_token_was_forgotten_meanwhile_is_not_inserted_again(
         sent += 400
         system.until("select count() from charges", lambda n, least=sent: n >= least)
     os.kill(first._process.pid, signal.SIGCONT)
-    eventually(lambda: first.log.read_text().count("partition loaded") > 4, timeout=60)
+    eventually(lambda: first.log.read_text().count("partition loaded") > 4)
     system.publish("usage", numbered("last", 400))
     system.until("select sum(events) from v_cost_minute", lambda n: n >= sent + 400)
     system.until("select count() from charges", lambda n: n >= sent + 400)

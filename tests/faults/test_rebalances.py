@@ -4,17 +4,16 @@ nothing is lost, nothing is charged twice. This is what the plan log is for."""
 import os
 import random
 import signal
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tests.support.installation import Installation, RunningService
 from tests.support.stack import eventually
+from tests.support.totals import until_exactly
 from tests.support.usage import PRICES, now_us, numbered
 
 pytestmark = pytest.mark.kafka
-EACH = Decimal("0.0013")
 
 
 @pytest.fixture
@@ -25,19 +24,6 @@ def system(kafka_installation: Installation, tmp_path: Path) -> Installation:
     return kafka_installation
 
 
-def await_exactly(system: Installation, sent: int, duplicates: int, timeout: float = 120) -> None:
-    """Every figure there is agrees, and stays that way."""
-    system.until("select count() from charges", lambda n: n >= sent, timeout)
-    system.until("select sum(events) from v_cost_minute", lambda n: n >= sent, timeout)
-    system.until("select sum(duplicate) from ledger_ranges final", lambda n: n >= duplicates, timeout)
-    assert system.query("select count(), uniqExact(event_id) from charges")[0] == (sent, sent)
-    assert system.value("select sum(cost_usd) from v_cost") == sent * EACH
-    assert system.value("select sum(cost_usd) from v_cost_daily") == sent * EACH
-    assert system.query("select events_in, duplicate, difference from v_conservation")[0] == (
-        sent + duplicates, duplicates, 0,
-    )  # fmt: skip
-
-
 @pytest.mark.long
 def test_a_second_process_joins_under_load_and_both_go_on(system: Installation) -> None:
     first, second = system.service("attribution"), system.service("attribution", instance="-b")
@@ -46,9 +32,9 @@ def test_a_second_process_joins_under_load_and_both_go_on(system: Installation) 
     system.publish("usage", bursts[0])
     second.start(wait=False)
     system.publish("usage", bursts[1])
-    eventually(second.is_ready, timeout=60)
+    eventually(second.is_ready)
     system.publish("usage", [*bursts[2], *bursts[0][:2_000]])
-    await_exactly(system, 90_000, 2_000)
+    until_exactly(system, 90_000, 2_000)
 
 
 def test_the_survivor_takes_over_without_local_files(system: Installation) -> None:
@@ -62,7 +48,7 @@ def test_the_survivor_takes_over_without_local_files(system: Installation) -> No
     first.kill9()
     # Ids that only the dead process had on disk are recognised by its heir.
     system.publish("usage", [*numbered("after", 20_000), *before[:5_000]])
-    await_exactly(system, 60_000, 5_000)
+    until_exactly(system, 60_000, 5_000)
 
 
 def test_a_process_that_wakes_up_after_its_partitions_were_given_away_changes_nothing(system: Installation) -> None:
@@ -73,15 +59,15 @@ def test_a_process_that_wakes_up_after_its_partitions_were_given_away_changes_no
     _freeze(first)
     second.start(wait=False)
     system.publish("usage", [*bursts[1], *bursts[0][:1_000]])
-    system.until("select count() from charges", lambda n: n >= 30_000, timeout=90)
+    system.until("select count() from charges", lambda n: n >= 30_000)
     _thaw(first)
     system.publish("usage", [*bursts[2], *bursts[1][:1_000]])
-    system.until("select count() from charges", lambda n: n >= 50_000, timeout=90)
+    system.until("select count() from charges", lambda n: n >= 50_000)
     _freeze(first)
     system.publish("usage", [*bursts[3], *bursts[2][:1_000]])
-    system.until("select count() from charges", lambda n: n >= 70_000, timeout=90)
+    system.until("select count() from charges", lambda n: n >= 70_000)
     _thaw(first)
-    await_exactly(system, 80_000, 3_000)
+    until_exactly(system, 80_000, 3_000)
 
 
 @pytest.mark.parametrize("rounds", [pytest.param(25, marks=pytest.mark.long)])
@@ -102,8 +88,8 @@ def test_totals_are_exact_while_processes_come_and_go(system: Installation, roun
         if not any(worker.running for worker in workers):
             chance.choice(workers).start(wait=False)
         if chance.random() < 0.4:
-            system.until("select count() from charges", lambda n, least=sent - 10_000: n >= least, timeout=90)
-    await_exactly(system, sent, duplicates)
+            system.until("select count() from charges", lambda n, least=sent - 10_000: n >= least)
+    until_exactly(system, sent, duplicates)
 
 
 def _disturb(worker: RunningService, chance: random.Random) -> None:

@@ -15,6 +15,7 @@ from tests.support.usage import message, now_us, usage
 pytestmark = pytest.mark.embedded
 
 NOON = "2026-07-01T12:00:00Z"
+DAY_US = 86_400_000_000
 #: Three priced devices, four readings of 30 s each, $4.50 an hour.
 SOURCE = 3 * 4 * Decimal("4.50") * 30 / 3600
 
@@ -144,7 +145,7 @@ def test_killing_attribution_changes_nothing(system: Installation, tmp_path: Pat
 
 
 def test_tokens_and_gpus_meet_in_one_view(system: Installation, tmp_path: Path) -> None:
-    at = now_us() - 3_600_000_000
+    at = now_us() // DAY_US * DAY_US - DAY_US // 2  # yesterday noon: rows are summed by day
     table = ["gpu_uuid,sampled_at,interval_ms,gpu_model,host,team,service,sm_share"]
     for i in range(4):
         moment = f"{at + i * 900_000_000}"
@@ -202,7 +203,7 @@ def test_a_partition_of_nothing_but_rejects_stands_still_and_says_so(installatio
     bad = {"sampled_at": now_us(), "interval_ms": 0, "gpu_model": MODEL, "host": "n"}
     records = [encode("GpuSample", {**bad, "gpu_uuid": f"bad-{i}"}) for i in range(1_500)]
     installation.publish("gpu-telemetry", [(b"bad", value) for value in records], partition=1)
-    firing = "select title from alerts where name = 'mass_rejection' and scope['topic'] = 'gpu-telemetry'"
+    firing = "select title from alerts final where name = 'mass_rejection' and scope['topic'] = 'gpu-telemetry'"
     installation.until(f"select count() from ({firing})", lambda n: n == 1)
     assert "gpu-telemetry/1 stands still" in installation.value(firing)
     assert installation.value("select count() from dead_letters") == 0

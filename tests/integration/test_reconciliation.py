@@ -95,7 +95,7 @@ def test_an_invoice_is_explained_and_a_month_beyond_tolerance_alerts_once(
     assert "missing_usage 0.002000" in table
     assert "agreed" not in table
 
-    [fired] = eventually(lambda: alerts(system), timeout=20)
+    [fired] = eventually(lambda: alerts(system))
     assert (fired["state"], fired["kind"], fired["scope"]) == (
         "firing",
         "governance",
@@ -104,7 +104,7 @@ def test_an_invoice_is_explained_and_a_month_beyond_tolerance_alerts_once(
     assert fired["at_stake_pico_usd"] == 11_000_000_000
     assert fired["root_cause"].startswith("unpriced $0.01")
     system.run("apply", "-f", written(tmp_path, "policy.yaml", POLICY % "0.5"))
-    eventually(lambda: [each["state"] for each in alerts(system)] == ["firing", "resolved"], timeout=20)
+    eventually(lambda: [each["state"] for each in alerts(system)] == ["firing", "resolved"])
     assert {each["alert_id"] for each in alerts(system)} == {fired["alert_id"]}
     system.until("select state from spendstream.v_alerts where name = 'reconciliation'", lambda s: s == "resolved")
 

@@ -71,7 +71,7 @@ async def consume(bootstrap: str, topic: str, count: int) -> list[tuple[int, byt
     consumer.assign([TopicPartition(topic, 0)])
     await consumer.start()
     try:
-        return [(m.offset, m.value) for m in [await asyncio.wait_for(consumer.getone(), 20) for _ in range(count)]]
+        return [(m.offset, m.value) for m in [await asyncio.wait_for(consumer.getone(), 60) for _ in range(count)]]
     finally:
         await consumer.stop()
 

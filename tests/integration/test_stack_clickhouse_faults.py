@@ -101,7 +101,7 @@ def test_kill_9_in_the_middle_of_inserts_loses_no_acknowledged_block_and_tears_n
 
 def test_sigterm_lets_a_running_query_finish(endpoint: ClickHouse) -> None:
     results: list[object] = []
-    slow = threading.Thread(target=lambda: results.append(connect(endpoint).command("SELECT sleep(2) + 7")))
+    slow = threading.Thread(target=lambda: results.append(connect(endpoint).command("SELECT sleep(3) + 7")))
     slow.start()
     watcher = connect(endpoint)
     eventually(lambda: watcher.command("SELECT count() FROM system.processes WHERE query LIKE 'SELECT sleep%'") == 1)

@@ -134,7 +134,7 @@ def test_kill_9_of_the_supervisor_leaves_no_orphans(tmp_path: Path) -> None:
     assert all(map(alive, pids))
     parent.kill()
     parent.wait()
-    assert eventually(lambda: not any(map(alive, pids)), timeout=5)
+    assert eventually(lambda: not any(map(alive, pids)))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -145,7 +145,7 @@ def test_run_writes_the_ready_file_and_ends_with_0_after_a_signal(tmp_path: Path
     )
     eventually(ready.exists)
     parent.send_signal(signum)
-    out, _ = parent.communicate(timeout=20)
+    out, _ = parent.communicate(timeout=60)
     assert parent.returncode == 0
     assert not ready.exists()
     assert "a stopping" in out
@@ -165,15 +165,23 @@ def test_a_signal_while_starting_stops_what_has_started(tmp_path: Path) -> None:
         if line.startswith("never starting"):
             break
     parent.send_signal(signal.SIGINT)
-    out, _ = parent.communicate(timeout=20)
+    out, _ = parent.communicate(timeout=60)
     assert parent.returncode == 0
     assert "a stopping" in out
 
 
 def test_run_ends_with_1_when_a_member_dies(tmp_path: Path) -> None:
-    brief = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(0.5)"]
+    # It ends once it has been seen ready, and not a moment before.
+    end = tmp_path / "end"
+    waits = f"while not os.path.exists({str(end)!r}): time.sleep(0.05)"
+    brief = [sys.executable, "-c", f"import os, time\nprint('up', flush=True)\n{waits}"]
     parent = supervise(tmp_path, f'sys.exit(Supervisor([[part("a", {brief!r})]], tell).run())')
-    out, _ = parent.communicate(timeout=20)
+    assert parent.stdout
+    for line in parent.stdout:
+        if line.startswith("a ready"):
+            break
+    end.touch()
+    out, _ = parent.communicate(timeout=60)
     assert parent.returncode == 1
     assert "a died unexpectedly (exit code 0)" in out
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import Installation
+from tests.support.totals import until_conserved
 from tests.support.usage import PRICES, message, usage
 
 DOCUMENTS = (
@@ -53,4 +54,4 @@ def test_policies_decide_about_missing_and_unknown_tags(installation: Installati
     assert rows["typo"] == ("unallocated", "unallocated", "team unknown: serach")
     coverage = system.query("select sum(cost_usd), sum(team_usd) from v_tag_coverage")
     assert coverage == [(3 * COST, 2 * COST)]
-    assert system.query("select rejected, difference from v_conservation") == [(1, 0)]
+    until_conserved(system, (4, 3, 0, 0, 0, 1, 0))

@@ -25,7 +25,7 @@ from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as stock
 
 from spendstream.runtime.kafka import transport
-from tests.support.stack import Stack, eventually
+from tests.support.stack import PATIENCE_S, Stack, eventually
 
 WORKER = Path(__file__).with_name("transport_worker.py")
 PARTITIONS = 3
@@ -154,7 +154,7 @@ class Field:
                 found[partition] |= offsets
         return found
 
-    def until(self, holds: Callable[[], bool], timeout: float = 60) -> None:
+    def until(self, holds: Callable[[], bool], timeout: float = PATIENCE_S) -> None:
         try:
             eventually(holds, timeout, every=0.2)
         except AssertionError as error:
@@ -202,8 +202,10 @@ def test_two_workers_share_the_partitions_and_nothing_is_lost_or_out_of_order(fi
     field.until(lambda: bool(first.lines()))
     second = field.worker(pause_s=0.02)
     sent.append(field.produce(1_500))
-    field.until(lambda: bool(second.partitions) and first.partitions | second.partitions == set(range(PARTITIONS)))
-    assert not first.partitions & second.partitions
+    # Each says for itself what it holds, and a moment apart.
+    field.until(
+        lambda: bool(second.partitions) and sorted([*first.partitions, *second.partitions]) == [*range(PARTITIONS)]
+    )
     sent.append(field.produce(1_500))
     field.until(lambda: field.seen() == union(sent))
     assert in_order(first) and in_order(second)
@@ -218,7 +220,7 @@ def test_a_rebalance_in_the_middle_of_a_backlog_leaves_no_worker_standing(field:
     field.until(lambda: any(line.startswith("run") for line in first.lines()))
     second = field.worker(pause_s=0.0, records=20)
     field.until(lambda: bool(second.partitions))
-    field.until(lambda: field.seen() == sent, timeout=40)
+    field.until(lambda: field.seen() == sent)
     assert in_order(first) and in_order(second)
 
 
@@ -274,13 +276,13 @@ def test_state_that_takes_longer_to_load_than_a_request_may_is_waited_for(kafka_
     # Faust gives a seek as long as a request (90 s) and then stands still without a word; a rebuild may take longer.
     sent = kafka_field.produce(300)
     kafka_field.worker(load_s=14, request_timeout_s=8)
-    kafka_field.until(lambda: kafka_field.seen() == sent, timeout=40)
+    kafka_field.until(lambda: kafka_field.seen() == sent)
 
 
 def test_a_run_that_cannot_be_processed_ends_the_process_with_an_error_and_stays_uncommitted(field: Field) -> None:
     sent = field.produce(300)
     worker = field.worker(records=10, fail_at=55)
-    assert worker.process.wait(45) != 0
+    assert worker.process.wait(120) != 0
     assert all(offset <= 50 for offset in field.committed().values())
     heir = field.worker()
     field.until(lambda: union([worker.offsets(), heir.offsets()]) == sent)

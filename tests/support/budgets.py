@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from typing import Any
 from spendstream.runtime.kafka.reader import read_all
 from spendstream.schemas import decode
 from tests.support.installation import Installation
+from tests.support.stack import PATIENCE_S, eventually
 from tests.support.usage import PRICES, numbered
+from tests.support.windows import lasting
 
 EACH = Decimal("0.0013")
 #: A hundred calls of $0.0013.
@@ -19,19 +20,16 @@ AMOUNT = Decimal("0.13")
 LEVELS = [(0.7, "notice"), (0.8, "warning"), (0.9, "action"), (1.0, "critical"), (1.1, "page")]
 
 
-def window() -> str:
-    """An hour, unless this one ends before the test does."""
-    return "hour" if datetime.now(UTC).minute < 53 else "day"
-
-
 def declare(system: Installation, folder: Path) -> None:
-    """Prices, and the budget `small` of team `search`."""
+    """Prices, and the budget `small` of team `search`; told again, it is the same budget."""
     (folder / "prices.yaml").write_text(PRICES)
-    (folder / "budget.yaml").write_text(
-        f"kind: Budget\nname: small\nspec:\n  scope: {{team: search}}\n  window: {window()}\n  amount_usd: {AMOUNT}\n"
-        "  fallback_model: test/small\n"
-    )
-    system.run("apply", "-f", str(folder / "prices.yaml"), "-f", str(folder / "budget.yaml"))
+    budget, window = folder / "budget.yaml", lasting("hour", "day", "week", "month")
+    if not budget.exists():
+        budget.write_text(
+            f"kind: Budget\nname: small\nspec:\n  scope: {{team: search}}\n  window: {window}\n"
+            f"  amount_usd: {AMOUNT}\n  fallback_model: test/small\n"
+        )
+    system.run("apply", "-f", str(folder / "prices.yaml"), "-f", str(budget))
 
 
 def calls(prefix: str, count: int) -> list[tuple[bytes, bytes]]:
@@ -61,12 +59,10 @@ def firings(system: Installation) -> list[tuple[float, str]]:
 
 def until_fired(system: Installation, count: int) -> None:
     """Wait for `count` levels."""
-    from tests.support.stack import eventually
-
-    eventually(lambda: len(set(firings(system))) >= count, timeout=60, every=0.3)
+    eventually(lambda: len(set(firings(system))) >= count, every=0.3)
 
 
-def until_spent(system: Installation, events: int, timeout: float = 60) -> None:
+def until_spent(system: Installation, events: int, timeout: float = PATIENCE_S) -> None:
     """Wait until budget_status has counted exactly `events` calls."""
     system.until(
         "select spent_usd from budget_status final where budget = 'small' order by updated_at desc limit 1",

@@ -19,7 +19,7 @@ from spendstream.runtime.kafka.publisher import Message, Publisher
 from spendstream.runtime.resources import shipped
 from spendstream.runtime.settings import Settings
 from spendstream.runtime.stack.ports import free_port
-from tests.support.stack import Stack, eventually, require_embedded, require_kafka, running_stack
+from tests.support.stack import PATIENCE_S, Stack, eventually, require_embedded, require_kafka, running_stack
 
 
 class RunningService:
@@ -39,7 +39,7 @@ class RunningService:
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
         if wait:
-            eventually(self.is_ready, timeout=60)
+            eventually(self.is_ready)
 
     def is_ready(self) -> bool:
         """True once partitions are assigned and loaded; fails when the process has ended."""
@@ -132,7 +132,7 @@ class Installation:
         """The one value of a query."""
         return self.query(sql)[0][0]
 
-    def until(self, sql: str, expected: Callable[[Any], bool], timeout: float = 60) -> Any:
+    def until(self, sql: str, expected: Callable[[Any], bool], timeout: float = PATIENCE_S) -> Any:
         """Wait until the value of a query is as expected; the failure names the last one seen."""
         seen: list[Any] = []
 

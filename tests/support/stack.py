@@ -24,9 +24,11 @@ from spendstream.runtime.stack.embedded import Broker, EmbeddedStack
 from spendstream.runtime.stack.ports import free_port
 
 T = TypeVar("T")
+#: For what never comes, not for what is slow: two busy cores may take ten times as long as two idle ones.
+PATIENCE_S = 120.0
 
 
-def eventually(predicate: Callable[[], T], timeout: float = 10.0, every: float = 0.05) -> T:
+def eventually(predicate: Callable[[], T], timeout: float = PATIENCE_S, every: float = 0.05) -> T:
     """Wait until ``predicate()`` is truthy and return its value; an exception in it counts as "not yet"."""
     deadline = time.monotonic() + timeout
     failure: Exception | None = None

@@ -13,7 +13,7 @@ from spendstream.runtime.kafka.consume import RUNS_AHEAD, ConsumeLoop, Run, Stat
 from spendstream.runtime.retry import NotNowError
 
 ONE, TWO = TP("usage", 0), TP("usage", 1)
-SOON_S = 2.0
+SOON_S = 20.0
 
 
 class App:

@@ -21,7 +21,7 @@ from spendstream.runtime.retry import NotNowError
 from spendstream.schemas import encode
 
 COSTS = TP("costs", 0)
-SOON_S = 3.0
+SOON_S = 20.0
 
 
 class Tally:

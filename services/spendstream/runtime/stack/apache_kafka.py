@@ -55,7 +55,7 @@ class ApacheKafka:
         self._child = Child(self.name, [*java, "kafka.Kafka", str(properties)], self._data / "kafka.log")
         self._child.start()
 
-    def wait_ready(self, timeout: float = 30.0) -> None:
+    def wait_ready(self, timeout: float = 60.0) -> None:
         """Until it answers clients and counts itself as a live broker."""
         self.child.wait_ready(lambda: serves(self.port), timeout)
 

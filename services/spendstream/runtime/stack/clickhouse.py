@@ -62,7 +62,7 @@ class ClickHouse:
         )
         self._child.start()
 
-    def wait_ready(self, timeout: float = 20.0) -> None:
+    def wait_ready(self, timeout: float = 60.0) -> None:
         """Until it answers /ping."""
         self.child.wait_ready(self._pings, timeout)
 

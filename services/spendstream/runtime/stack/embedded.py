@@ -77,7 +77,7 @@ class EmbeddedStack:
             self.stop()
             raise
 
-    def wait(self, timeout: float = 60.0, progress: Progress = lambda name, what: None) -> None:
+    def wait(self, timeout: float = 120.0, progress: Progress = lambda name, what: None) -> None:
         """Until both answer; then ``stack.json`` is there."""
         deadline = time.monotonic() + timeout
         for member in self.members:

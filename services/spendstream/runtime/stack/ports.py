@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import socket
 import tempfile
 from contextlib import suppress
@@ -10,6 +12,8 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 CLAIMS = Path(tempfile.gettempdir()) / f"spendstream-ports-{os.getuid()}"
+PRIVATE = range(20_000, 32_000)
+_drawn = itertools.count(random.randrange(len(PRIVATE)))  # noqa: S311 - where to begin to look, no secret
 
 
 class PortTakenError(RuntimeError):
@@ -29,10 +33,14 @@ def require_free(port: int, setting: str) -> None:
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on now, never the same twice in a process.
+
+    It lies below those the system gives to outgoing connections: nobody gets it by chance before it is listened on.
+    """
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOOPBACK, PRIVATE[next(_drawn) % len(PRIVATE)]))
+            return int(probe.getsockname()[1])
 
 
 def answers(port: int) -> bool:

@@ -51,7 +51,7 @@ class Service:
         """Spawn."""
         self.child.start()
 
-    def wait_ready(self, timeout: float = 30.0) -> None:
+    def wait_ready(self, timeout: float = 60.0) -> None:
         """Until it says it is ready."""
         self.child.wait_ready(self._ready, timeout)
 

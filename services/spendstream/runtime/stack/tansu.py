@@ -48,7 +48,7 @@ class Tansu:
         self._child = Child(self.name, command, self._data / "tansu.log", {"RUST_LOG": "warn"})
         self._child.start()
 
-    def wait_ready(self, timeout: float = 10.0) -> None:
+    def wait_ready(self, timeout: float = 60.0) -> None:
         """Until it answers clients."""
         self.child.wait_ready(lambda: serves(self.port), timeout)
 
