@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-from tests.support.installation import installation, kafka_installation
+from tests.support.installation import installation, kafka_installation, template
 from tests.support.reports import reported_installation
 from tests.support.stack import kafka_stack, tansu_stack
 
@@ -10,4 +10,4 @@ from tests.support.stack import kafka_stack, tansu_stack
 settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
-__all__ = ["installation", "kafka_installation", "kafka_stack", "reported_installation", "tansu_stack"]
+__all__ = ["installation", "kafka_installation", "kafka_stack", "reported_installation", "tansu_stack", "template"]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,17 @@ from spendstream.runtime.kafka.admin import apply_topics
 from spendstream.runtime.kafka.publisher import Message, Publisher
 from spendstream.runtime.resources import shipped
 from spendstream.runtime.settings import Settings
+from spendstream.runtime.stack.embedded import Broker
 from spendstream.runtime.stack.ports import free_port
-from tests.support.stack import PATIENCE_S, Stack, eventually, require_embedded, require_kafka, running_stack
+from tests.support.stack import (
+    PATIENCE_S,
+    Stack,
+    eventually,
+    require_embedded,
+    require_kafka,
+    running_stack,
+    stopped_home,
+)
 
 
 class RunningService:
@@ -147,30 +158,48 @@ class Installation:
             raise AssertionError(f"{sql}: last seen {seen}\n{tails}") from error
         return seen[0]
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """Kill what still runs: nothing of it is kept."""
         for service in self.services.values():
-            service.stop() if service.running else None
+            service.kill9()
+
+
+Template = Callable[[Broker], Path]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """A home with all tables (and, on Kafka, topics) and nothing in them; copying it takes a tenth of making it."""
+
+    @cache
+    def made(broker: Broker) -> Path:
+        require_embedded()
+        return stopped_home(broker, tmp_path_factory.mktemp(broker), Installation)
+
+    return made
 
 
 @pytest.fixture
-def installation() -> Iterator[Installation]:
+def installation(template: Template) -> Iterator[Installation]:
     """A fresh embedded stack (Tansu) with topics and tables."""
-    require_embedded()
-    yield from _installed("tansu")
+    with installed("tansu", template) as made:
+        yield made
 
 
 @pytest.fixture
-def kafka_installation() -> Iterator[Installation]:
+def kafka_installation(template: Template) -> Iterator[Installation]:
     """A fresh stack on Apache Kafka with topics and tables."""
-    require_embedded()
     require_kafka()
-    yield from _installed("kafka")
+    with installed("kafka", template) as made:
+        yield made
 
 
-def _installed(broker: Any) -> Iterator[Installation]:
-    with running_stack(broker) as stack:
+@contextmanager
+def installed(broker: Broker, template: Template) -> Iterator[Installation]:
+    """An installation for the length of the block."""
+    with running_stack(broker, template(broker)) as stack:
         made = Installation(stack)
         try:
             yield made
         finally:
-            made.stop()
+            made.end()

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.installation import Installation
-from tests.support.stack import require_embedded, running_stack
+from tests.support.installation import Installation, Template, installed
 
 # What differs from the examples' prices: a negotiated model with everything a price can have, and one with two prices
 # of which the second has no cache price and a margin alone.
@@ -111,18 +110,16 @@ CALLS = calls(900)
 
 
 @pytest.fixture(scope="session")
-def reported_installation() -> Iterator[Installation]:
+def reported_installation(template: Template) -> Iterator[Installation]:
     """An installation that holds CALLS, priced and owned, brought in by the public commands alone. Read it only."""
-    require_embedded()
-    with running_stack("tansu") as stack:
-        system = Installation(stack)
-        try:
-            system.service("attribution").start()
-            for name, text in (("prices.yaml", PRICES), ("owners.yaml", OWNERS), ("usage.csv", usage_csv(CALLS))):
-                (system.stack.home / name).write_text(text)
-            documents = (Path("examples/prices.yaml"), stack.home / "prices.yaml", stack.home / "owners.yaml")
-            system.run("apply", *(argument for path in documents for argument in ("-f", str(path))))
-            system.run("import", "usage", str(stack.home / "usage.csv"), "--no-progress")
-            yield system
-        finally:
-            system.stop()
+    with installed("tansu", template) as system:
+        system.service("attribution").start()
+        home = system.stack.home
+        for name, text in (("prices.yaml", PRICES), ("owners.yaml", OWNERS), ("usage.csv", usage_csv(CALLS))):
+            (home / name).write_text(text)
+        documents = (Path("examples/prices.yaml"), home / "prices.yaml", home / "owners.yaml")
+        system.run("apply", *(argument for path in documents for argument in ("-f", str(path))))
+        system.run("import", "usage", str(home / "usage.csv"), "--no-progress")
+        # Everything is in the tables: nobody has to go on reading.
+        system.end()
+        yield system

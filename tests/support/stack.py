@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -107,17 +107,34 @@ def kafka_stack() -> Iterator[Stack]:
 
 
 @contextmanager
-def running_stack(broker: Broker) -> Iterator[Stack]:
-    """A stack for the length of the block; its logs are printed when the block fails."""
+def running_stack(broker: Broker, template: Path | None = None) -> Iterator[Stack]:
+    """A stack for the length of the block, beginning with a copy of a home that another has left."""
     home = Path(tempfile.mkdtemp(prefix=f"spendstream-{broker}-", dir="/tmp"))
+    if template is not None:
+        shutil.copytree(template, home, symlinks=True, dirs_exist_ok=True)
     embedded = EmbeddedStack(home, broker, kafka_port=free_port(), clickhouse_port=free_port())
     try:
         embedded.start()
         embedded.wait()
         yield Stack(embedded)
     finally:
+        with suppress(RuntimeError):  # one that has not been started
+            embedded.clickhouse.kill9()  # nothing of it is kept, so it need not put anything in order
+            embedded.broker.kill9()
         embedded.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def stopped_home(broker: Broker, home: Path, prepare: Callable[[Stack], object]) -> Path:
+    """The home of a stack that has been prepared and has put everything in order: a template for others."""
+    embedded = EmbeddedStack(home, broker, kafka_port=free_port(), clickhouse_port=free_port())
+    try:
+        embedded.start()
+        embedded.wait()
+        prepare(Stack(embedded))
+    finally:
+        embedded.stop()
+    return home
 
 
 def require_embedded() -> None:
