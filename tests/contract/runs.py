@@ -3,7 +3,7 @@ a date beyond the year 9999 is a number to Arrow and an error to Python."""
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -33,9 +33,9 @@ class Record:
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def decoded(values: Values, single: str) -> Columns:
-    """The columnar decoder on a run of these values."""
-    return decode_columns([Record(i, value) for i, value in enumerate(values)], single, BATCH_OF.get(single))
+def decoded(values: Values, single: str, kept: Collection[str] = ()) -> Columns:
+    """The columnar decoder on a run of these values; `kept`: attributes it keeps."""
+    return decode_columns([Record(i, value) for i, value in enumerate(values)], single, BATCH_OF.get(single), kept)
 
 
 def found(columns: Columns) -> dict[Place, dict[str, Any]]:

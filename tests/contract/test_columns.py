@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spendstream.runtime.kafka.attributes import LONGEST_VALUE, NAME, attribute, map_array
 from spendstream.schemas import Undecodable, decode, encode
 from tests.contract.runs import Values, decoded, expected, found, refused
 from tests.contract.wire import LAST_US, example_files, from_json, schema, values
@@ -64,6 +65,26 @@ def test_singles_batches_and_strangers_of_one_run_keep_their_places(data: st.Dat
     some = st.sampled_from([*examples("Usage"), *examples("UsageBatch"), *STRANGERS])
     run = data.draw(st.lists(some | USAGE.map(lambda record: encode("Usage", record)), max_size=8))
     assert_agreed(run, "Usage")
+
+
+@BOUNDED
+@given(st.data())
+def test_attributes_on_the_list_are_kept_and_no_others(data: st.DataObject) -> None:
+    maps = st.dictionaries(st.sampled_from(["kept", "secret", "also", ""]) | st.text(max_size=3), st.text(max_size=300))
+    events = [{**MINIMAL, "attributes": data.draw(maps)} for _ in range(data.draw(st.integers(1, 5)))]
+    cut = data.draw(st.integers(0, len(events)))
+    run: Values = [encode("Usage", event) for event in events[:cut]]
+    if events[cut:]:
+        run.append(encode("UsageBatch", {"events": events[cut:]}))
+    names = frozenset(data.draw(st.sets(st.sampled_from(["kept", "also", "nobody"]))))
+    columns = decoded(run, "Usage", names)
+    expected = [{k: v[:LONGEST_VALUE] for k, v in event["attributes"].items() if k in names} for event in events]
+    if not any(expected):
+        assert NAME not in columns.events.columns
+    else:
+        lists = columns.events[NAME]
+        assert [dict(pairs) for pairs in map_array(lists).to_pylist()] == expected
+        assert attribute(lists, "kept").to_list() == [kept.get("kept") for kept in expected]
 
 
 def test_one_bad_record_among_many_costs_only_itself() -> None:

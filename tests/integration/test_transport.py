@@ -15,16 +15,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiokafka
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as stock
 
 from spendstream.runtime.kafka import transport
+from spendstream.runtime.kafka.bare_records import leave_records_bare
 from tests.support.stack import PATIENCE_S, Stack, eventually
 
 WORKER = Path(__file__).with_name("transport_worker.py")
@@ -322,6 +327,13 @@ def test_the_versions_it_was_written_against_are_installed() -> None:
         (faust_consumer.Consumer, "seek_wait", ["self", "partitions"]),
         (stock.Consumer, "_new_consumer_thread", ["self"]),
         (stock.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
+        (
+            stock.AIOKafkaConsumerThread,
+            "_fetch_records",
+            ["self", "consumer", "active_partitions", "timeout", "max_records"],
+        ),
+        (fetcher.Fetcher, "_proc_fetch_request", ["self", "assignment", "node_id", "request"]),
+        (fetcher.PartitionRecords, "_consumer_record", ["self", "tp", "record"]),
     ],
 )
 def test_private_methods_it_overrides_or_calls_have_the_shape_it_knows(
@@ -334,7 +346,7 @@ def test_private_methods_it_overrides_or_calls_have_the_shape_it_knows(
     ("overriding", "names"),
     [
         (transport.ChunkedConsumer, ["getmany", "_new_offset", "_add_gap", "perform_seek", "_new_consumer_thread"]),
-        (transport.ChunkedConsumerThread, ["_create_worker_consumer"]),
+        (transport.ChunkedConsumerThread, ["_create_worker_consumer", "_fetch_records"]),
     ],
 )
 def test_each_override_still_overrides_something(overriding: type, names: list[str]) -> None:
@@ -347,6 +359,39 @@ def test_attributes_of_faust_it_reads_are_still_set_by_the_constructor() -> None
     source = inspect.getsource(faust_consumer.Consumer)
     for name in ("_read_offset", "_acked", "_acked_index", "_committed_offset", "_buffered_partitions", "flow_active"):
         assert f"self.{name}" in source, name
+
+
+def fetched(raw: bytes, bare: bool) -> list[Any]:
+    """What a fetch that brought `raw` hands out."""
+    tp = aiokafka.TopicPartition("t", 0)
+    stock_fetcher = SimpleNamespace(_records={"other": fetcher.FetchError(error=ValueError(), backoff=0)})
+
+    async def fetch(assignment: Any, node_id: Any, request: Any) -> bool:
+        records = fetcher.PartitionRecords(tp, MemoryRecords(raw), [], 7, None, None, True, 0)
+        stock_fetcher._records[tp] = fetcher.FetchResult(
+            tp, assignment=assignment, partition_records=records, backoff=0
+        )
+        return True
+
+    stock_fetcher._proc_fetch_request = fetch
+    if bare:
+        leave_records_bare(stock_fetcher)
+    assert asyncio.run(stock_fetcher._proc_fetch_request(None, 0, None)) is True
+    return list(stock_fetcher._records[tp]._partition_records)
+
+
+def test_bare_records_say_what_the_copies_say() -> None:
+    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 10_000)
+    batch.append(0, 1_000, b"k", b"v", [("h", b"1")])
+    batch.append(1, 1_001, None, None, [])
+    raw = (6).to_bytes(8, "big") + bytes(batch.build())[8:]
+    copies, bares = fetched(raw, bare=False), fetched(raw, bare=True)
+    assert [type(record).__name__ for record in (*copies, *bares)] == ["ConsumerRecord", "DefaultRecord"]
+
+    def said(record: Any) -> tuple[Any, ...]:
+        return record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+
+    assert [said(record) for record in bares] == [said(record) for record in copies] == [(7, 1_001, None, None, ())]
 
 
 def test_aiokafka_still_has_the_fetch_options_it_sets() -> None:

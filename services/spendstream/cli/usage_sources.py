@@ -67,6 +67,7 @@ def _rows(trace: "Trace", file_format: str, world: "WorldSpec | None") -> "Itera
     from loadgen.traces.assign import assign  # noqa: PLC0415
     from loadgen.wire import UsageEncoder  # noqa: PLC0415
     from loadgen.world import Assigner  # noqa: PLC0415
+    from spendstream.domain.tokens import MISMATCH_REASON  # noqa: PLC0415
     from spendstream.operations.import_source import Bad, UsageRow  # noqa: PLC0415
 
     encoder = UsageEncoder()
@@ -83,7 +84,7 @@ def _rows(trace: "Trace", file_format: str, world: "WorldSpec | None") -> "Itera
             if len(value) > LARGEST_RECORD_BYTES:
                 yield Bad(row.line, "row", f"{len(value)} bytes are too many: at most {LARGEST_RECORD_BYTES}")
             else:
-                mismatch = record["attributes"].get("token_mismatch", "")
+                mismatch = record["attributes"].get(MISMATCH_REASON, "")
                 yield UsageRow(row.line, record["org"], record["event_id"], record["occurred_at"], value, mismatch)
 
 

@@ -20,7 +20,7 @@ def changes(charges: pl.DataFrame, prices: Prices) -> pl.DataFrame:
         requests=charges["requests"].to_numpy(),
         rejected=np.zeros(size, dtype=bool),
         reason=np.zeros(size, dtype=np.int8),
-        token_mismatch=np.zeros(size, dtype=bool),
+        token_mismatch=np.zeros(size, dtype=np.int64),
     )
     return differences(charges, prices.rate(charges.with_columns(service_tier="tier"), normalised))
 

@@ -2,7 +2,7 @@
 
 `inclusive`: cache reads, cache writes, audio and image are part of input; reasoning and audio output part of output.
 `disjoint`: no class contains another. Nothing is repaired silently: a row whose classes cannot be is rejected with a
-reason, and a row whose overlapping classes had to be told apart is marked `token_mismatch`.
+reason, and by how much a reported total differs from its classes is kept as `token_mismatch`.
 """
 
 from dataclasses import dataclass
@@ -41,6 +41,10 @@ REPORTED: Final = (
     "image_input_tokens",
 )
 
+# Where whoever read a payload says that its total is not the sum of its classes: the signed tokens, and the words.
+MISMATCH: Final = "token_mismatch"
+MISMATCH_REASON: Final = "token_mismatch_reason"
+
 # Beyond these a count is nonsense, and below them no sum of a row's counts can overflow.
 MAX_TOKENS: Final = 10**12
 MAX_REQUESTS: Final = 10**9
@@ -63,14 +67,15 @@ class Normalised:
     """Disjoint token buckets of a batch, row for row. Every array has the batch's length.
 
     A rejected row has zero in every bucket and in `requests`; `reason` indexes REJECT_REASONS (0: not rejected).
-    `token_mismatch`: classes reported inside the input exceed it together, so audio, then image gave way to cache.
+    `token_mismatch`: the reported input minus the classes inside it, where these exceed it together (negative; audio,
+    then image gave way to cache), else 0.
     """
 
     buckets: dict[str, Ints]
     requests: Ints
     rejected: Mask
     reason: Codes
-    token_mismatch: Mask
+    token_mismatch: Ints
 
     @property
     def input_total(self) -> Ints:
@@ -90,13 +95,14 @@ def normalise(usage: pl.DataFrame) -> Normalised:
     reason[(reason == 0) & ~known] = UNKNOWN_CONVENTION
     if reason.any():  # keeps the arithmetic below inside int64
         counts = {name: np.where(reason == 0, values, 0) for name, values in counts.items()}
-    buckets, overlap, negative = _buckets(counts, inclusive)
+    buckets, mismatch, negative = _buckets(counts, inclusive)
     reason[(reason == 0) & negative] = NEGATIVE_BUCKET
     rejected = reason != 0
     if rejected.any():
         buckets = {name: np.where(rejected, 0, values) for name, values in buckets.items()}
         requests = np.where(rejected, 0, requests)
-    return Normalised(buckets, requests, rejected, reason, overlap & ~rejected)
+        mismatch = np.where(rejected, 0, mismatch)
+    return Normalised(buckets, requests, rejected, reason, mismatch)
 
 
 def _ints(usage: pl.DataFrame, name: str) -> Ints:
@@ -133,16 +139,16 @@ def _out_of_range(counts: dict[str, Ints], requests: Ints) -> Codes:
     return reason
 
 
-def _buckets(counts: dict[str, Ints], inclusive: Mask) -> tuple[dict[str, Ints], Mask, Mask]:
-    """The buckets, the rows where audio or image overlapped cached tokens, and the rows that cannot be."""
+def _buckets(counts: dict[str, Ints], inclusive: Mask) -> tuple[dict[str, Ints], Ints, Mask]:
+    """The buckets, by how much the input falls short of its classes (0 or negative), and the rows that cannot be."""
     audio, image = counts["audio_input_tokens"], counts["image_input_tokens"]
     reasoning, audio_output = counts["reasoning_tokens"], counts["audio_output_tokens"]
     cache = counts["cache_read_tokens"] + counts["cache_write_5m_tokens"] + counts["cache_write_1h_tokens"]
     whole = inclusive.astype(np.int64)  # 0 where no class contains another
     uncached = counts["input_tokens"] - whole * (cache + audio + image)
     text = counts["output_tokens"] - whole * (reasoning + audio_output)
-    overlap = uncached < 0
-    if overlap.any():
+    mismatch = np.minimum(uncached, 0)
+    if mismatch.any():  # audio or image overlap cached tokens
         audio, image, uncached = _cached_once(audio, image, uncached)
     negative = (uncached < 0) | (text < 0)
     buckets = dict(
@@ -162,7 +168,7 @@ def _buckets(counts: dict[str, Ints], inclusive: Mask) -> tuple[dict[str, Ints],
             strict=True,
         )
     )
-    return buckets, overlap, negative
+    return buckets, mismatch, negative
 
 
 def _cached_once(audio: Ints, image: Ints, uncached: Ints) -> tuple[Ints, Ints, Ints]:

@@ -10,6 +10,7 @@ OK, WARN, FAIL, SKIPPED = "ok", "warn", "fail", "skipped"
 BEHIND_WARN_S, BEHIND_FAIL_S = 10.0, 300.0
 REJECTED_WARN = 0.01
 UNPRICED_FAIL = 0.5
+MISMATCH_WARN = 0.01
 #: Without it nothing is attributed; the others may be left out on purpose.
 INDISPENSABLE = "attribution"
 
@@ -126,6 +127,16 @@ def unpriced(events: int, without_price: int, models: Sequence[str]) -> Finding:
     found = f"{without_price} of {events} events in the last day ({share:.2%}): {', '.join(models)}"
     advice = "`spendstream apply -f` Price documents for these models (v_unpriced says why)"
     return Finding("unpriced", FAIL if share >= UNPRICED_FAIL else WARN, found, advice)
+
+
+def token_totals(events: int, unequal: int, models: Sequence[str]) -> Finding:
+    """Events of the last day whose reported totals are not the sum of their token classes."""
+    share = unequal / events if events else 0.0
+    found = f"{unequal} of {events} events in the last day do not add up ({share:.2%})"
+    if share < MISMATCH_WARN:
+        return Finding("token totals", OK, found)
+    advice = "v_token_mismatch says by how much: a provider has a new token class, or an adapter reads one twice"
+    return Finding("token totals", WARN, f"{found}: {', '.join(models)}", advice)
 
 
 def gpus(readings: int, without_price: int, models: Sequence[str], unequal: int) -> Finding:

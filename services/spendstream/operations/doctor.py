@@ -22,7 +22,7 @@ from spendstream.schemas import topics as declared_topics
 
 BROKER_WITHIN_S = 30.0
 BROKER_CHECKS = ("topics", "services", "consumers")
-BOOKS = ("dead letters", "unpriced", "GPUs", "conservation", "duplicates horizon")
+BOOKS = ("dead letters", "unpriced", "token totals", "GPUs", "conservation", "duplicates horizon")
 MODELS_SHOWN = 5
 MISSING = "see `migrations` above"
 LAST_DAY = "written_at > now() - interval 1 day"
@@ -121,6 +121,7 @@ def _books(settings: Settings, store: Store) -> list[Finding]:
         return [
             _rejected(settings, store),
             _unpriced(store),
+            _token_totals(store),
             _gpus(store),
             _conservation(store),
             _horizon(settings, store),
@@ -146,6 +147,15 @@ def _unpriced(store: Store) -> Finding:
     )
     without_price, models = sum(count for _, count in models), models[:MODELS_SHOWN]
     return checks.unpriced(events, without_price, [model for model, _ in models])
+
+
+def _token_totals(store: Store) -> Finding:
+    [(events,)] = store.rows(f"select sum(priced + partial + unpriced) from ledger_ranges final where {LAST_DAY}")
+    models = store.rows(
+        "select concat(provider, '/', model), count() from charges where token_mismatch != 0"
+        " and rated_at > now() - interval 1 day group by 1 order by 2 desc"
+    )
+    return checks.token_totals(events, sum(count for _, count in models), [model for model, _ in models[:MODELS_SHOWN]])
 
 
 def _gpus(store: Store) -> Finding:

@@ -75,11 +75,21 @@ class Settings(BaseSettings):
         alias="SPENDSTREAM_CALLER_ROWS",
         description="also publish costs per user and API key (user_10x needs them)",
     )
+    attributes: str = Field(
+        "token_mismatch,token_mismatch_reason",
+        alias="SPENDSTREAM_ATTRIBUTES",
+        description="names of usage attributes that reach `charges`, comma separated; no other leaves its event",
+    )
     reject_limit: float = Field(
         0.5,
         alias="SPENDSTREAM_REJECT_LIMIT",
         description="share of rejected records over the last 10 000 that raises a pipeline alert",
     )
+
+    @property
+    def kept_attributes(self) -> frozenset[str]:
+        """The allow-list of attributes."""
+        return frozenset(name for part in self.attributes.split(",") if (name := part.strip()))
 
     @classmethod
     def load(cls) -> "Settings":

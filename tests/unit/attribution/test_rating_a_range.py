@@ -138,6 +138,19 @@ def test_trace_ids_and_attributes_are_not_content_but_everything_else_is() -> No
     assert len(set(content[:3])) == 1 and len(set(content[2:])) == 4
 
 
+def test_totals_that_do_not_add_up_are_a_number_whoever_noticed() -> None:
+    said = {"token_mismatch": "50", "email": "a@example.org"}
+    overlap = {"cache_read_tokens": 900, "audio_input_tokens": 300}
+    events = [usage("a", attributes=said), usage("b", **overlap), usage("c"), usage("d", attributes={"email": "x"})]
+    found = rate(
+        records([*events, [usage("e", attributes={**said, "token_mismatch": "many"})]]), BOOK, {"token_mismatch"}
+    )
+    assert found.events["token_mismatch"].to_list() == [50, -200, 0, 0, 0]
+    assert "email" not in str(found.events["attributes"].to_list())
+    plain = rate(records([usage("c"), usage("d", attributes={"email": "x"})]), BOOK, {"token_mismatch"})
+    assert not {"token_mismatch", "attributes"} & set(plain.events.columns)
+
+
 def test_organisations_have_identities_of_their_own() -> None:
     ids = rate(records([usage("e"), usage("e", org="acme")]), BOOK).ids.tolist()
     assert ids[0] != ids[1]

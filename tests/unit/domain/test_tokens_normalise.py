@@ -119,11 +119,11 @@ def test_anthropic_reports_cached_tokens_beside_its_input() -> None:
     }
 
 
-def test_cached_audio_counts_once_as_cached_and_the_row_is_marked() -> None:
+def test_cached_audio_counts_once_as_cached_and_the_row_says_by_how_much() -> None:
     row = {"input_tokens": 100, "cache_read_tokens": 60, "audio_input_tokens": 70, "image_input_tokens": 20}
     assert one(**row) == {"input_cache_read": 60, "input_audio": 20, "input_image": 20}
-    assert normalise(frame([row])).token_mismatch[0]
-    assert not normalise(frame([{**row, "audio_input_tokens": 20}])).token_mismatch[0]
+    assert normalise(frame([row])).token_mismatch[0] == 100 - (60 + 70 + 20)
+    assert normalise(frame([{**row, "audio_input_tokens": 20}])).token_mismatch[0] == 0
 
 
 def test_image_gives_way_to_cache_once_audio_is_used_up() -> None:

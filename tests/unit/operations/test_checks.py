@@ -86,6 +86,14 @@ def test_books_that_do_not_balance_fail() -> None:
     assert checks.conservation(0, 5, 6).state == FAIL
 
 
+def test_totals_that_do_not_add_up_are_said_and_worth_a_look_once_they_are_one_in_a_hundred() -> None:
+    assert checks.token_totals(0, 0, []).state == OK
+    few = checks.token_totals(1_000, 9, ["openai/gpt-5.5"])
+    assert (few.state, few.found) == (OK, "9 of 1000 events in the last day do not add up (0.90%)")
+    many = checks.token_totals(1_000, 10, ["openai/gpt-5.5"])
+    assert (many.state, many.found.rpartition(": ")[2]) == (WARN, "openai/gpt-5.5")
+
+
 def test_a_horizon_that_does_not_fit_says_how_much_of_it_is_held() -> None:
     assert checks.horizon(10, 10, 86_400).state == OK
     short = checks.horizon(20, 10, 86_400)

@@ -106,7 +106,10 @@ def test_langfuse_observations_that_are_no_calls_are_left_out() -> None:
 def test_helicone_requests_that_failed_without_tokens_are_left_out() -> None:
     row, unequal = good("helicone.jsonl", "helicone")
     assert (row["line"], row["team"], row["service"], row["cache_write_5m_tokens"]) == (1, "search", "ranker", 248)
-    assert unequal["attributes"] == {"token_mismatch": "total_tokens is 250, its classes add up to 200"}
+    assert unequal["attributes"] == {
+        "token_mismatch": "50",
+        "token_mismatch_reason": "total_tokens is 250, its classes add up to 200",
+    }
     assert bad("helicone.jsonl", "helicone") == []
 
 

@@ -1,6 +1,6 @@
 """One batch from bytes to settled money. `rate` needs no state; `settle` applies what was decided about duplicates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,10 @@ from spendstream.attribution.usage.positions import unpack_positions
 from spendstream.domain.attribution.dedup import Verdicts
 from spendstream.domain.prices import STATUSES, UNPRICED_REASONS
 from spendstream.domain.rollups import LATE_BLOCK, MINUTE_US, ON_TIME, lateness
-from spendstream.domain.tokens import BUCKETS, INPUT_BUCKETS, REJECT_REASONS, normalise
+from spendstream.domain.tokens import BUCKETS, INPUT_BUCKETS, MAX_TOKENS, MISMATCH, REJECT_REASONS, normalise
 from spendstream.rating import Book
 from spendstream.runtime.dead_letters import Rejection
+from spendstream.runtime.kafka import attributes
 from spendstream.runtime.kafka.columns import Columns, Members, decode_columns
 from spendstream.runtime.kafka.transport import Record
 
@@ -27,7 +28,7 @@ LONGEST_MS = 30 * 86_400_000
 LONGEST_TEXT = 1_000
 SELF_HOSTED = ("self-hosted", "self_hosted", "vllm", "ollama")
 # Free-form tags and the trace id may differ between two sends of one event; everything else is its content.
-NOT_CONTENT = ("org", "event_id", "trace_id")
+NOT_CONTENT = ("org", "event_id", "trace_id", attributes.NAME)
 NAMES = (
     "org", "event_id", "team", "project", "environment", "cost_center", "service", "feature", "user_id", "api_key_id",
     "provider", "model", "operation", "region", "service_tier", "status", "route", "prompt_hash", "session_id",
@@ -69,9 +70,9 @@ class Settled:
     watermark: int
 
 
-def rate(records: Sequence[Record], book: Book) -> RatedBatch:
-    """Decode, normalise, price and own the events of consecutive records."""
-    columns = decode_columns(records, "Usage", "UsageBatch")
+def rate(records: Sequence[Record], book: Book, kept: Collection[str] = ()) -> RatedBatch:
+    """Decode, normalise, price and own the events of consecutive records; `kept`: names of attributes to keep."""
+    columns = decode_columns(records, "Usage", "UsageBatch", kept)
     usage = columns.events.with_columns(pl.col("occurred_at").cast(pl.Int64))
     normalised = normalise(usage)
     rated = book.prices.rate(usage, normalised)
@@ -81,7 +82,7 @@ def rate(records: Sequence[Record], book: Book) -> RatedBatch:
     clock = (occurred > appended[columns.record] * 1_000 + FUTURE_US) | (occurred < 0)
     nameless = (usage["event_id"] == "").to_numpy()
     identity = usage.select("org", "event_id").hash_rows(seed=1).to_numpy()
-    content = usage.drop(NOT_CONTENT).hash_rows(seed=2).to_numpy()
+    content = usage.drop(NOT_CONTENT, strict=False).hash_rows(seed=2).to_numpy()
     events = usage.with_columns(
         rated.provider.series("provider"),
         rated.model.series("model"),
@@ -94,6 +95,7 @@ def rate(records: Sequence[Record], book: Book) -> RatedBatch:
         pl.Series("appended_ms", appended[columns.record]),
         pl.Series("item", columns.item),
         *(pl.Series(f"{bucket}_tokens", normalised.buckets[bucket]) for bucket in BUCKETS),
+        *_mismatch(usage, normalised.token_mismatch),
     )
     untagged = book.owners.quarantined(events)
     wordy = _too_long(usage)
@@ -108,6 +110,16 @@ def rate(records: Sequence[Record], book: Book) -> RatedBatch:
         for i in np.flatnonzero(~valid).tolist()
     ]  # fmt: skip
     return RatedBatch(records, columns, events, valid, reasons, identity, (content >> np.uint64(32)).astype(np.uint32))
+
+
+def _mismatch(usage: pl.DataFrame, found: Ints) -> list[pl.Series]:
+    """By how many tokens reported totals differ from their classes: what the reader of the payload said, else what the
+    normaliser found. No column where all agree."""
+    mismatch = pl.Series(MISMATCH, found)
+    if attributes.NAME in usage.columns:
+        said = attributes.attribute(usage[attributes.NAME], MISMATCH).cast(pl.Int64, strict=False)
+        mismatch = said.clip(-MAX_TOKENS, MAX_TOKENS).fill_null(mismatch).alias(MISMATCH)
+    return [mismatch] if (mismatch != 0).any() else []
 
 
 def _too_long(usage: pl.DataFrame) -> Bools:

@@ -209,7 +209,7 @@ class Ledger(Service):  # type: ignore[misc]  # mode is untyped
         book = self._shelf.at(int(plan.record["control_offset"]))
 
         def again() -> pl.DataFrame:
-            batch = rate(records, book)
+            batch = rate(records, book, self._context.settings.kept_attributes)
             verdicts = planned_verdicts(batch, plan.record)
             return settle(batch, verdicts, book, int(plan.record["watermark"]), self._allowed_us).counted
 

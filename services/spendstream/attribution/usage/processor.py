@@ -120,7 +120,7 @@ class AttributionProcessor:
     async def _new_range(self, lane: Lane, records: Sequence[Record]) -> None:
         state, started = lane.state, time.perf_counter()
         first, last, book = state.applied + 1, records[-1].offset, self._shelf.now()
-        batch = await self._in_thread(rate, records, book)
+        batch = await self._in_thread(rate, records, book, self._settings.kept_attributes)
         reasons = (*batch.reasons, *(reject.reason for reject in batch.columns.rejects))
         await lane.gate.admit(batch.size, len(reasons), reasons)
         verdicts, settled, touched = await self._in_thread(self._settle_new, state, batch, book)
@@ -158,7 +158,7 @@ class AttributionProcessor:
         book = self._shelf.at(int(plan.record["control_offset"]))
         if redo.rows:
             state.watermark = int(plan.record["watermark"])
-        batch = await self._in_thread(rate, records, book)
+        batch = await self._in_thread(rate, records, book, self._settings.kept_attributes)
         verdicts = planned_verdicts(batch, plan.record)
         settled, touched = await self._in_thread(self._settle, state, batch, verdicts, book, redo.rows)
         if redo.ids:

@@ -9,14 +9,15 @@ import polars as pl
 import pyarrow as pa
 
 from spendstream.domain.rollups import CALLER_DIMENSIONS, OWNER_DIMENSIONS, SUMS, Rollups, Touched
-from spendstream.domain.tokens import BUCKETS
+from spendstream.domain.tokens import BUCKETS, MISMATCH
 from spendstream.runtime.clickhouse.money import usd_array
+from spendstream.runtime.kafka import attributes
 from spendstream.runtime.kafka.columns import encode_columns
 from spendstream.runtime.kafka.publisher import Message
 
 
 def charges(counted: pl.DataFrame, incarnation: str, partition: int) -> pa.Table:
-    """One row per counted event, columns named as in the table."""
+    """One row per counted event, columns named as in the table; those nearly always empty only where they are not."""
     rows = counted.select(
         "org", "event_id",
         pl.col("occurred_at").cast(pl.Datetime("us", "UTC")).alias("ts"),
@@ -29,13 +30,16 @@ def charges(counted: pl.DataFrame, incarnation: str, partition: int) -> pa.Table
         *(f"{bucket}_tokens" for bucket in BUCKETS),
         "latency_ms", "cache_hit", "max_tokens", "prompt_hash", "session_id", "trace_id",
         pl.lit(incarnation).alias("incarnation"), pl.lit(partition, dtype=pl.UInt16).alias("partition"),
-        "offset", pl.col("item").cast(pl.Int32),
+        "offset", pl.col("item").cast(pl.Int32), *(name for name in (MISMATCH,) if name in counted.columns),
     )  # fmt: skip
     table: pa.Table = rows.to_arrow()
     reported = counted["reported_cost_pico_usd"]
     missing = reported.is_null().to_numpy()
     table = table.append_column("cost_usd", usd_array(counted["cost_pico_usd"].to_numpy()))
-    return table.append_column("reported_cost_usd", usd_array(reported.fill_null(0).to_numpy(), missing))
+    table = table.append_column("reported_cost_usd", usd_array(reported.fill_null(0).to_numpy(), missing))
+    if attributes.NAME in counted.columns:
+        table = table.append_column(attributes.NAME, attributes.map_array(counted[attributes.NAME]))
+    return table
 
 
 def by_month(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:

@@ -20,7 +20,7 @@ from spendstream.domain.payloads.source import (
     Refused,
     Source,
 )
-from spendstream.domain.tokens import MAX_REQUESTS, MAX_TOKENS, REPORTED
+from spendstream.domain.tokens import MAX_REQUESTS, MAX_TOKENS, MISMATCH, MISMATCH_REASON, REPORTED
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS_FROM: Final = 10**11  # seconds below this, milliseconds from it on: the year 5138 against 1973
@@ -42,7 +42,6 @@ _MOST: Final[Mapping[str, int]] = {
     "latency_ms": _LONG,
     "max_tokens": _LONG,
 }
-MISMATCH: Final = "token_mismatch"
 
 
 def read(source: Source, payload: Mapping[str, Any], said: Mapping[str, Any]) -> Adapted | Refused:
@@ -64,7 +63,7 @@ def _read_once(source: Source, payload: Mapping[str, Any], said: Mapping[str, An
             if (value := _field(name, expression(text), payload)) is not None:
                 fields[name] = value
         fields.update({name: value for name, value in said.items() if value is not None})
-        mismatch = "; ".join(text for check in source.checks if (text := _difference(check, payload, fields)))
+        differences = [found for check in source.checks if (found := _difference(check, payload, fields))]
     except NotACount as error:
         return Refused("not_a_count", str(error))
     _name_model(source, fields)
@@ -74,8 +73,10 @@ def _read_once(source: Source, payload: Mapping[str, Any], said: Mapping[str, An
         return Refused("missing_fields", f"{source.name} without {', '.join(where)}", where)
     if (refused := _impossible(source, fields)) is not None:
         return refused
-    if mismatch:
-        fields["attributes"] = {**fields.get("attributes", {}), MISMATCH: mismatch}
+    mismatch = "; ".join(text for _, text in differences)
+    if differences:  # the first check is the widest total
+        said_so = {MISMATCH: str(differences[0][0]), MISMATCH_REASON: mismatch}
+        fields["attributes"] = {**fields.get("attributes", {}), **said_so}
     return Adapted(source.name, fields, mismatch)
 
 
@@ -154,15 +155,15 @@ def _pico(where: str, value: Any) -> int:
     return pico
 
 
-def _difference(check: Check, payload: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
-    """How a reported total differs from every sum it may be; empty when it is one of them or is not reported."""
+def _difference(check: Check, payload: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[int, str] | None:
+    """By how many tokens a reported total differs from every sum it may be, and in words; None where it does not."""
     reported = expression(check.reported).count(payload)
     if reported is None:
-        return ""
+        return None
     sums = [sum(int(fields.get(name) or 0) for name in names) for names in check.sums]
     if reported in sums:
-        return ""
-    return f"{check.reported} is {reported}, its classes add up to {sums[0]}"
+        return None
+    return reported - sums[0], f"{check.reported} is {reported}, its classes add up to {sums[0]}"
 
 
 def _impossible(source: Source, fields: Mapping[str, Any]) -> Refused | None:

@@ -4,7 +4,7 @@ pyruhvro fails a whole batch on one bad record and says not which, so the run is
 alone; fastavro then says what is wrong with each. tests/contract proves both decoders agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyruhvro
 
+from spendstream.runtime.kafka import attributes
 from spendstream.runtime.kafka.transport import Record
 from spendstream.schemas import (
     Undecodable,
@@ -75,15 +76,20 @@ class Columns:
     rejects: list[Reject] = field(default_factory=list)
 
 
-def decode_columns(records: Sequence[Record], single: str, batch: str | None = None) -> Columns:
-    """Decode a run whose records are `single` or `batch` records (of field `events`), mixed freely."""
+def decode_columns(
+    records: Sequence[Record], single: str, batch: str | None = None, kept: Collection[str] = ()
+) -> Columns:
+    """Decode a run whose records are `single` or `batch` records (of field `events`), mixed freely.
+
+    Of the free-form attributes those `kept` stay; events have a column of them only where one of them has any.
+    """
     rejects: list[Reject] = []
     singles, batches = _sorted_by_schema(records, single, batch, rejects)
     parts = []
     if singles:
-        parts.append(_decode_singles(records, singles, single, rejects))
+        parts.append(_decode_singles(records, singles, single, kept, rejects))
     if batches and batch is not None:
-        parts.append(_decode_batches(records, batches, single, batch, rejects))
+        parts.append(_decode_batches(records, batches, single, batch, kept, rejects))
     return _in_log_order(parts, single, rejects)
 
 
@@ -184,30 +190,34 @@ def _why_refused(value: bytes | None) -> tuple[str, str] | None:
 Part = tuple[pl.DataFrame, Ints, Ints]
 
 
-def _decode_singles(records: Sequence[Record], positions: list[int], single: str, rejects: list[Reject]) -> list[Part]:
+def _decode_singles(
+    records: Sequence[Record], positions: list[int], single: str, kept: Collection[str], rejects: list[Reject]
+) -> list[Part]:
     parts: list[Part] = []
-    for kept, table in _good(records, positions, single, rejects):
-        where = np.asarray(kept, dtype=np.int64)
-        parts.append((_frame(pa.Table.from_batches([table])), where, np.full(len(kept), -1, dtype=np.int64)))
+    for good, batch in _good(records, positions, single, rejects):
+        where = np.asarray(good, dtype=np.int64)
+        parts.append((_frame(batch, kept), where, np.full(len(good), -1, dtype=np.int64)))
     return parts
 
 
 def _decode_batches(
-    records: Sequence[Record], positions: list[int], single: str, batch: str, rejects: list[Reject]
-) -> list[Part]:
+    records: Sequence[Record], positions: list[int], single: str, batch: str, kept: Collection[str],
+    rejects: list[Reject],
+) -> list[Part]:  # fmt: skip
     parts: list[Part] = []
-    for kept, table in _good(records, positions, batch, rejects):
+    for good, table in _good(records, positions, batch, rejects):
         events = table.column("events")
         sizes = np.diff(np.asarray(events.offsets))
         items = events.flatten()
-        decoded = _frame(pa.Table.from_arrays(items.flatten(), names=[field.name for field in items.type]))
-        where = np.repeat(np.asarray(kept, dtype=np.int64), sizes)
+        names = [field.name for field in items.type]
+        decoded = _frame(pa.RecordBatch.from_arrays(items.flatten(), names=names), kept)
+        where = np.repeat(np.asarray(good, dtype=np.int64), sizes)
         starts = np.cumsum(sizes) - sizes
         item = np.arange(len(where), dtype=np.int64) - np.repeat(starts, sizes)
         fits = np.repeat(sizes <= BATCH_LIMIT, sizes)
-        for position in np.asarray(kept)[sizes > BATCH_LIMIT].tolist():
+        for position in np.asarray(good)[sizes > BATCH_LIMIT].tolist():
             rejects.append(Reject(position, -1, "batch_too_large", f"more than {BATCH_LIMIT} events in one batch"))
-        for position in np.asarray(kept)[sizes == 0].tolist():
+        for position in np.asarray(good)[sizes == 0].tolist():
             rejects.append(Reject(position, -1, "empty_batch", "a batch without events"))
         if not fits.all():
             decoded, where, item = decoded.filter(pl.Series(fits)), where[fits], item[fits]
@@ -215,19 +225,23 @@ def _decode_batches(
     return parts
 
 
-def _frame(table: pa.Table) -> pl.DataFrame:
-    """Polars table without the free-form attributes (they follow the allow-list, not the hot path)."""
-    kept = [name for name in table.column_names if name != "attributes"]
-    return pl.DataFrame(pl.from_arrow(table.select(kept), rechunk=False))
+def _frame(batch: pa.RecordBatch, kept: Collection[str]) -> pl.DataFrame:
+    """Polars table, of the free-form attributes only those on the allow-list."""
+    names = [name for name in batch.schema.names if name != attributes.NAME]
+    frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch]).select(names), rechunk=False))
+    if len(names) == len(batch.schema.names):
+        return frame
+    found = attributes.kept_attributes(batch.column(attributes.NAME), kept)
+    return frame if found is None else frame.with_columns(found)
 
 
 def _in_log_order(groups: list[list[Part]], single: str, rejects: list[Reject]) -> Columns:
     parts = [part for group in groups for part in group if part[0].height]
     if not parts:
-        empty = _frame(pa.Table.from_batches([], schema=_arrow_schema(single)))
+        empty = _frame(pa.RecordBatch.from_pylist([], schema=_arrow_schema(single)), ())
         none = np.empty(0, dtype=np.int64)
         return Columns(empty, none, none, rejects)
-    events = parts[0][0] if len(parts) == 1 else pl.concat([part[0] for part in parts])
+    events = parts[0][0] if len(parts) == 1 else pl.concat([part[0] for part in parts], how="diagonal")
     record = np.concatenate([part[1] for part in parts])
     item = np.concatenate([part[2] for part in parts])
     if len(parts) > 1:

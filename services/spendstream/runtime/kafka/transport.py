@@ -3,7 +3,7 @@
 Stock faust pays about four asyncio tasks a record; here that price is paid once a run (docs/performance.md has the
 ladder). Registered as `chunked://host:port`. It relies on these parts of faust 0.15.3, pinned by
 tests/integration/test_transport.py: `Consumer.getmany`, `_new_offset`, `_add_gap`, `perform_seek`,
-`_wait_next_records`, and `AIOKafkaConsumerThread._create_worker_consumer`.
+`_wait_next_records`, and `AIOKafkaConsumerThread._create_worker_consumer` and `_fetch_records`.
 """
 
 import asyncio
@@ -18,13 +18,14 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 
 from spendstream.runtime import metrics
+from spendstream.runtime.kafka.bare_records import leave_records_bare
 
 RUN_RECORDS = 20_000
 FETCH_BYTES = 8 * 1024 * 1024
 
 
 class Record(Protocol):
-    """What a run holds: aiokafka's consumer record."""
+    """What a run holds: aiokafka's record, bare or copied."""
 
     offset: int
     timestamp: int
@@ -39,6 +40,8 @@ Positions = Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
 class ChunkedConsumerThread(stock.AIOKafkaConsumerThread):
     """Consumer thread whose fetches linger at the broker, so that runs are long without a timer of ours."""
 
+    _bare: Any = None  # the fetcher that hands out bare records
+
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         options = cast(ChunkedConsumer, self.consumer).options
@@ -48,6 +51,12 @@ class ChunkedConsumerThread(stock.AIOKafkaConsumerThread):
                 raise RuntimeError(f"aiokafka no longer has {name}: adapt ChunkedConsumerThread")
             setattr(consumer, name, value)
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        if consumer._fetcher is not self._bare:
+            leave_records_bare(consumer._fetcher)
+            self._bare = consumer._fetcher
+        return await super()._fetch_records(consumer, *args, **kwargs)
 
 
 class RunOptions:
