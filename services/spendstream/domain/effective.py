@@ -1,5 +1,6 @@
 """When a document is in force: `effective_from` (inclusive) to `effective_to` (exclusive), UTC."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -27,9 +28,25 @@ class Effective(NamedTuple):
 ALWAYS: Final = Effective()
 
 
-def edges(stretches: Iterable[Effective]) -> Sequence[int]:
-    """The moments at which one of them begins or ends, ascending: between two of them nothing changes."""
-    return sorted({edge for stretch in stretches for edge in stretch if edge is not None})
+class Turns:
+    """The moments (`edges`, ascending) at which one of some documents begins or ends to be in force. Between two of
+    them nothing changes: these stretches are numbered from 0, before the first edge. False where nothing is dated."""
+
+    def __init__(self, effective: Iterable[Effective]) -> None:
+        self.edges: Sequence[int] = sorted({edge for stretch in effective for edge in stretch if edge is not None})
+
+    def __bool__(self) -> bool:
+        return bool(self.edges)
+
+    def stretch(self, moment: int) -> int:
+        """The number of the stretch in which `moment` lies."""
+        return bisect_right(self.edges, moment)
+
+    def moment(self, stretch: int) -> int:
+        """A moment of a stretch."""
+        if not self.edges:
+            return 0
+        return self.edges[stretch - 1] if stretch else self.edges[0] - 1
 
 
 def parse_effective(spec: Mapping[str, Any], whole_days: bool = False) -> tuple[Effective, list[tuple[str, str]]]:

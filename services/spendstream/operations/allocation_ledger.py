@@ -60,8 +60,8 @@ class Version(NamedTuple):
 def organisations(store: Store, month: Month) -> Sequence[str]:
     """Those with cost or an allocation in the month."""
     rows = store.rows(
-        "select distinct org from v_allocation_source where month = %(month)s"
-        f" union distinct select distinct org from {TABLE} where period_start = %(month)s order by org",
+        "select distinct org from (select org from v_allocation_source where month = %(month)s"
+        f" union all select org from {TABLE} where period_start = %(month)s) order by org",
         month=month.start,
     )
     return [str(org) for (org,) in rows]

@@ -1,6 +1,6 @@
 """Computing a month's allocation again: the difference first, then a new version.
 
-Formula  new version = allocate(sources of the month, rules in force on its days) − newest version; nothing when that is nothing.
+Formula  new version = allocate(sources of the month, rules in force on its days) − newest version, if that is anything.
 Reads    control (AttributionRule documents, given by the caller); ClickHouse v_allocation_source, allocations.
 Writes   ClickHouse allocations.
 State    none: computing again gives the same, and what is there already is not written again.

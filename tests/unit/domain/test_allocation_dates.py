@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spendstream.domain.allocation import Rule, SourceRow, allocate
+from spendstream.domain.allocation.rules import rewritten
 from spendstream.domain.allocation.stretches import turns
 from spendstream.domain.effective import ALWAYS, micros_from
 from tests.support.allocation import (
@@ -98,7 +99,9 @@ def test_owners_are_active_on_the_days_of_the_rule_only() -> None:
 
 
 def test_where_rules_overlap_the_first_one_counts_while_it_is_in_force() -> None:
-    pilot = rule("pilot", **FIXED, shares={"chat": 1}, priority=1, effective_from="2026-11-10", effective_to="2026-11-12")
+    pilot = rule(
+        "pilot", **FIXED, shares={"chat": 1}, priority=1, effective_from="2026-11-10", effective_to="2026-11-12"
+    )
     always = contract("always", {"ads": 1})
     month = [cost(1, 9), cost(2, 10), cost(4, 11), cost(8, 12)]
     assert usd_by_team(allocate(month, [always, pilot])) == {"chat": 6, "ads": 9}
@@ -142,7 +145,11 @@ def test_rules_of_other_months_are_no_rules(month: list[SourceRow], rules: list[
 def test_two_versions_of_one_contract_with_the_same_shares_are_one_contract_to_the_last_unit_of_each_pool(
     month: list[SourceRow], day: int
 ) -> None:
-    shares = {"model": "fixed", "shares": {"search": Decimal("0.3"), "ads": Decimal("0.7")}, "match": {"source": "billing"}}
+    shares = {
+        "model": "fixed",
+        "shares": {"search": Decimal("0.3"), "ads": Decimal("0.7")},
+        "match": {"source": "billing"},
+    }
     halves = [
         rule("first", **shares, effective_to=f"2026-11-{day:02}"),
         rule("second", **shares, effective_from=f"2026-11-{day:02}"),
@@ -181,3 +188,11 @@ def test_dates_that_cannot_be_meant_are_refused_in_words(dates: dict[str, Any], 
 def test_midnight_utc_is_a_day_however_it_is_written() -> None:
     for text in ("2026-11-16", "2026-11-16T00:00:00Z", "2026-11-16T01:00:00+01:00"):
         assert contract("x", {"ads": 1}, effective_from=text).effective == NEW.effective
+
+
+def test_a_document_that_changes_what_was_agreed_before_is_warned_about_and_one_that_ends_is_not() -> None:
+    shares = {"search": Decimal("0.5"), "ads": Decimal("0.5")}
+    agreed, ended = contract("contract-2025", shares), contract("contract-2025", shares, effective_to="2026-11-16")
+    assert rewritten(agreed, agreed) == rewritten(agreed, ended) == []
+    ((path, said),) = rewritten(agreed, contract("contract-2025", {"ads": 1}))
+    assert path == "" and "effective_to" in said and "effective_from" in said

@@ -1,7 +1,7 @@
 """`AttributionRule` documents, checked field by field. The form is in `examples/rules.yaml`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Final, TypeVar
 
@@ -239,3 +239,14 @@ def unknown_metrics(rule: Rule) -> Sequence[tuple[str, str]]:
     return [
         (path, f"{rule.metric} is counted by no source yet: the cost stays unallocated; known: {', '.join(METRICS)}")
     ]
+
+
+def rewritten(before: Rule, after: Rule) -> Sequence[tuple[str, str]]:
+    """(path, warning) where a changed document says something else of days that may be allocated already. To end a rule
+    is no such change."""
+    if replace(before, effective=ALWAYS) == replace(after, effective=ALWAYS):
+        return []
+    return [
+        ("", "says something else of past days too: months that are reallocated move to it. To keep them, give the old"
+         " document an effective_to, and the new terms a document of another name with that day as effective_from")
+    ]  # fmt: skip

@@ -6,29 +6,28 @@ from datetime import date
 
 from spendstream.domain.allocation.model import DIMENSIONS, SourceRow
 from spendstream.domain.allocation.rules import Rule
-from spendstream.domain.effective import day_of, edges
+from spendstream.domain.effective import Turns, day_of
 from spendstream.domain.money import split
 
 
 def turns(rules: Iterable[Rule]) -> Sequence[date]:
     """The days on which a rule begins to be in force, or is no longer, ascending."""
-    return [day_of(edge) for edge in edges(rule.effective for rule in rules)]
+    return [day_of(edge) for edge in Turns(rule.effective for rule in rules).edges]
 
 
 class Stretches:
     """Stretches are numbered from 0; without dated rules there is that one only."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._edges = edges(rule.effective for rule in rules)
-        self._starts = [day_of(edge) for edge in self._edges]
+        self._turns = Turns(rule.effective for rule in rules)
+        self._starts = [day_of(edge) for edge in self._turns.edges]
 
     def __len__(self) -> int:
         return len(self._starts) + 1
 
     def of(self, rule: Rule) -> Sequence[int]:
         """The stretches in which a rule is in force."""
-        moments = [self._edges[0] - 1, *self._edges] if self._edges else [0]
-        return [number for number, moment in enumerate(moments) if rule.effective.covers(moment)]
+        return [number for number in range(len(self)) if rule.effective.covers(self._turns.moment(number))]
 
     def cut(self, rows: Iterable[SourceRow]) -> list[list[SourceRow]]:
         """The rows of each stretch. What lies in several is divided by its days in each, to the last unit, cost and
