@@ -36,11 +36,12 @@ partition by toYYYYMM(period_start)
 order by (org, period_start, version)
 settings non_replicated_deduplication_window = 10000;
 
--- What a source of cost says, per month. Every source has one such view, of these columns; metrics are what proportional
--- and activity rules may share by, under names that no two sources use. Tags are `unallocated` where nobody said.
+-- What a source of cost says, per month and days in it: cost between first_day and last_day, as fine as the source knows.
+-- Every source has one such view, of these columns; metrics are what proportional and activity rules may share by, under
+-- names that no two sources use. Tags are `unallocated` where nobody said.
 create or replace view {database}.v_source_usage as
 select
-  org, toStartOfMonth(day) as month, 'usage' as source, category, provider, service, feature, model, region,
+  org, toStartOfMonth(u.day) as month, u.day as first_day, u.day as last_day, 'usage' as source, category, provider, service, feature, model, region,
   '' as account, 'Usage' as charge_category,
   if(u.team = '', 'unallocated', u.team) as team, if(u.project = '', 'unallocated', u.project) as project,
   if(u.environment = '', 'unallocated', u.environment) as environment,
@@ -55,7 +56,7 @@ select
       'output_tokens', toDecimal128(sum(u.output_tokens), 12),
       'cost', cost_usd) as metrics
 from {database}.v_cost as u
-group by org, month, category, provider, service, feature, model, region, team, project, environment, cost_center;
+group by org, u.day, category, provider, service, feature, model, region, team, project, environment, cost_center;
 
 -- The table of sources: one line a source.
 create or replace view {database}.v_allocation_source as

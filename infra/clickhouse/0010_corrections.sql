@@ -55,7 +55,7 @@ order by (incarnation, partition);
 -- 0011 adds it too; the view below needs it now.
 alter table {database}.charges
   add column if not exists owner_reason LowCardinality(String) default ''
-    comment 'which tags are unallocated and why, for example: team missing; cost_center unknown: cc-9'
+    comment 'which tags are unallocated or not in the registry: team missing; project unlisted; cost_center unknown: cc-9'
   after owner_source;
 
 -- Finds the few charges without a complete price among all the others.

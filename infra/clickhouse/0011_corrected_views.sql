@@ -10,7 +10,8 @@ select
   sumIf(c.cost_usd, c.team != 'unallocated') as team_usd,
   sumIf(c.cost_usd, c.project != 'unallocated') as project_usd,
   sumIf(c.cost_usd, c.environment != 'unallocated') as environment_usd,
-  sumIf(c.cost_usd, c.cost_center != 'unallocated') as cost_center_usd
+  sumIf(c.cost_usd, c.cost_center != 'unallocated') as cost_center_usd,
+  sumIf(c.cost_usd, match(c.owner_reason, '(^|; )[a-z_]+ unlisted(;|$)')) as unlisted_usd
 from {database}.v_charges as c
 group by org, day, service, owner_source, owner_reason;
 

@@ -1,7 +1,7 @@
 -- GPU and bills as sources of allocation, over v_gpu_cost and v_bill.
 create or replace view {database}.v_source_gpu as
 select
-  org, toStartOfMonth(toDate(ts)) as month, 'gpu' as source, 'compute_inference' as category, '' as provider, service,
+  org, toStartOfMonth(g.day) as month, g.day as first_day, g.day as last_day, 'gpu' as source, 'compute_inference' as category, '' as provider, service,
   '' as feature, gpu_model as model, '' as region, '' as account, 'Usage' as charge_category,
   if(g.team = '', 'unallocated', g.team) as team, if(g.project = '', 'unallocated', g.project) as project,
   if(g.environment = '', 'unallocated', g.environment) as environment,
@@ -14,11 +14,17 @@ select
   map('gpu_seconds', toDecimal128(sum(g.interval_ms * toDecimal64(g.share, 9)) / 1000, 12),
       'gpu_cost', cost_usd) as metrics
 from {database}.v_gpu_cost as g
-group by org, month, service, model, team, project, environment, cost_center, kind, reason;
+group by org, g.day, service, model, team, project, environment, cost_center, kind, reason;
 
+-- A line is cost of the days of its charge period, as far as they lie in the month it is billed for.
 create or replace view {database}.v_source_billing as
 select
-  org, toStartOfMonth(b.month) as month, 'billing' as source, spend_category as category, provider,
+  org, toStartOfMonth(b.month) as month,
+  least(greatest(toDate(b.charge_period_start), month), toLastDayOfMonth(month)) as first_day,
+  if(b.charge_period_end > b.charge_period_start,
+    least(greatest(toDate(b.charge_period_end - interval 1 second), first_day), toLastDayOfMonth(month)), first_day)
+    as last_day,
+  'billing' as source, spend_category as category, provider,
   service_name as service, '' as feature, model, region_id as region, sub_account_id as account, charge_category,
   if(b.team = '', 'unallocated', b.team) as team, if(b.project = '', 'unallocated', b.project) as project,
   if(b.environment = '', 'unallocated', b.environment) as environment,
@@ -34,8 +40,8 @@ select
     match(consumed_unit, '(?i)^mb'), 1000000, match(consumed_unit, '(?i)^byte'), 1, 0),
     category = 'data_storage'), 12)) as metrics
 from {database}.v_bill as b
-group by org, month, category, provider, service, model, region, account, charge_category, team, project, environment,
-  cost_center, also_in;
+group by org, month, first_day, last_day, category, provider, service, model, region, account, charge_category, team,
+  project, environment, cost_center, also_in;
 
 create or replace view {database}.v_allocation_source as
 select * from {database}.v_source_usage

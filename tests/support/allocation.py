@@ -1,13 +1,13 @@
 """Source rows, rules and months for tests of allocation."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
 
-from spendstream.domain.allocation import Placement, Rule, SourceRow, parse_rule
+from spendstream.domain.allocation import Days, Placement, Rule, SourceRow, parse_rule
 from spendstream.domain.allocation.model import CATEGORIES, DIMENSIONS, SOURCES, TAGS, UNALLOCATED
 from spendstream.domain.money import pico_from_usd
 from spendstream.operations.allocation_ledger import Month
@@ -16,10 +16,18 @@ PICO = 10**12
 #: A month that is over, and whose charges are kept.
 LAST_MONTH = Month.parse(f"{datetime.now(UTC).replace(day=1) - timedelta(days=1):%Y-%m}")
 
+NOVEMBER = Days(date(2026, 11, 1), date(2026, 12, 1))
+
+
+def november(first: int, last: int | None = None) -> Days:
+    """Days of November 2026, the last one included."""
+    return Days(date(2026, 11, first), date(2026, 11, last or first) + timedelta(days=1))
+
 
 def row(
-    usd: str | int = 0, *, kind: str = "", reason: str = "", metrics: Mapping[str, Any] | None = None, **dims: str
-) -> SourceRow:
+    usd: str | int = 0, *, kind: str = "", reason: str = "", metrics: Mapping[str, Any] | None = None,
+    days: Days = NOVEMBER, **dims: str,
+) -> SourceRow:  # fmt: skip
     """A usage row of category external_apis; tags that are not given are unallocated."""
     values = {
         **dict.fromkeys(DIMENSIONS, ""), **dict.fromkeys(TAGS, UNALLOCATED), "source": "usage",
@@ -27,7 +35,7 @@ def row(
     }  # fmt: skip
     kind = kind or ("unallocated" if values["team"] == UNALLOCATED else "direct")
     quantities = {name: pico_from_usd(value) for name, value in (metrics or {}).items()}
-    return SourceRow(values, "", kind, reason, pico_from_usd(usd), quantities)
+    return SourceRow(values, "", kind, reason, pico_from_usd(usd), quantities, days)
 
 
 def rule(name: str = "rule", **spec: Any) -> Rule:
@@ -55,6 +63,12 @@ def usd_by_team(amounts: Mapping[Placement, int], kind: str = "allocated") -> di
 
 WORDS = st.sampled_from(["a", "b", "c"])
 OWNERS = st.sampled_from(["search", "ads", "chat", UNALLOCATED])
+DAY_NUMBERS = st.integers(1, 30)
+#: A day, a month, or anything between.
+DAYS = st.one_of(
+    st.just(NOVEMBER), DAY_NUMBERS.map(november),
+    st.tuples(DAY_NUMBERS, DAY_NUMBERS).map(lambda both: november(min(both), max(both))),
+)  # fmt: skip
 AMOUNTS = st.one_of(st.integers(-50, 50), st.integers(-(10**20), 10**20))
 
 
@@ -70,7 +84,7 @@ def rows(draw: st.DrawFn) -> SourceRow:
     kind = "idle" if idle else "unallocated" if team == UNALLOCATED else "direct"
     reason = ("idle" if team == UNALLOCATED else f"idle:{team}") if idle else ""
     quantities = draw(st.dictionaries(st.sampled_from(["requests", "tokens"]), st.integers(0, 9), max_size=2))
-    made = row(0, kind=kind, reason=reason, source=source, **dims)
+    made = row(0, kind=kind, reason=reason, source=source, days=draw(DAYS), **dims)
     scaled = {name: quantity * PICO for name, quantity in quantities.items()}
     return made._replace(cost_pico_usd=draw(AMOUNTS), metrics=scaled)
 
@@ -101,11 +115,20 @@ MODELS = st.one_of(
     ),
     st.fixed_dictionaries({"model": st.just("even"), "by": BY}),
 )  # fmt: skip
+EDGES = st.one_of(
+    st.sampled_from(["2026-09-01", "2026-12-01", "2027-01-01"]), DAY_NUMBERS.map(lambda n: f"2026-11-{n:02}")
+)
+DATES = st.one_of(
+    st.just({}), EDGES.map(lambda day: {"effective_from": day}), EDGES.map(lambda day: {"effective_to": day}),
+    st.lists(EDGES, min_size=2, max_size=2, unique=True).map(
+        lambda days: dict(zip(("effective_from", "effective_to"), sorted(days), strict=True))
+    ),
+)  # fmt: skip
 RULES = st.lists(
-    st.tuples(MATCHES, MODELS, st.integers(0, 2)), max_size=5
+    st.tuples(MATCHES, MODELS, st.integers(0, 2), DATES), max_size=5
 ).map(
     lambda drawn: [
-        rule(f"r{i}", **{**model, "match": match, "priority": priority})
-        for i, (match, model, priority) in enumerate(drawn)
+        rule(f"r{i}", **{**model, **dates, "match": match, "priority": priority})
+        for i, (match, model, priority, dates) in enumerate(drawn)
     ]
 )  # fmt: skip

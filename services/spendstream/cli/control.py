@@ -61,7 +61,8 @@ async def _apply(sources: "Sequence[Source]", dry_run: bool, force: bool, no_wai
     if not force and (doubts := publish.suspicious(changes)):
         _refuse(doubts)
     for change in changes:
-        for path, message in checks.warnings(change.source.kind, change.source.spec):
+        before = change.before.spec if change.before else None
+        for path, message in checks.warnings(change.source.kind, change.source.spec, before):
             errors.print(f"warning: {change.source.problem(path, message)}", markup=False)
     rows = [_row(change.source, change.action, change.revision) for change in changes]
     if not as_json:
@@ -90,7 +91,8 @@ async def _apply(sources: "Sequence[Source]", dry_run: bool, force: bool, no_wai
 
 def _row(source: "Source", action: str, revision: int) -> dict[str, Any]:
     """What is said of one document; two versions of a price differ by when they begin."""
-    start = {"effective_from": source.spec.get("effective_from") or "always"} if source.kind == "Price" else {}
+    dated = source.kind == "Price" or "effective_from" in source.spec
+    start = {"effective_from": source.spec.get("effective_from") or "always"} if dated else {}
     org = {} if source.org == "default" else {"org": source.org}
     return {"document": f"{source.kind}/{source.name}", **org, **start, "state": action, "revision": revision}
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from spendstream.domain.allocation.rules import parse_rule, unknown_metrics
+from spendstream.domain.allocation.rules import parse_rule, rewritten, unknown_metrics
 from spendstream.domain.attribution.owners import parse_owner
 from spendstream.domain.attribution.tags import parse_tag_policy
 from spendstream.domain.billing.tolerance import parse_tolerance
@@ -101,12 +101,13 @@ def check_against(kind: str, old: Spec, new: Spec) -> Wrong:
     return [(error.path, error.message) for error in check_change(before, after)]
 
 
-def warnings(kind: str, spec: Spec) -> Wrong:
-    """What is odd but legal."""
+def warnings(kind: str, spec: Spec, before: Spec | None = None) -> Wrong:
+    """What is odd but legal; `before` is the document it replaces."""
     if kind == "Price":
         return [(warning.path, warning.message) for warning in parse_price(spec).warnings]
     if kind == "AttributionRule" and (rule := parse_rule("", "", spec)[0]) is not None:
-        return unknown_metrics(rule)
+        old = parse_rule("", "", before)[0] if before is not None else None
+        return [*unknown_metrics(rule), *(rewritten(old, rule) if old else ())]
     return []
 
 

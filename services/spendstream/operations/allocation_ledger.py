@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from spendstream.domain.allocation import Amounts, Placement, SourceRow, Tags
+from spendstream.domain.allocation import Amounts, Days, Placement, SourceRow, Tags
 from spendstream.domain.allocation.model import DIMENSIONS, TAGS, Origin
 from spendstream.domain.money import pico_from_usd, usd_from_pico
 from spendstream.operations.store import Store
@@ -60,29 +60,40 @@ class Version(NamedTuple):
 def organisations(store: Store, month: Month) -> Sequence[str]:
     """Those with cost or an allocation in the month."""
     rows = store.rows(
-        "select distinct org from v_allocation_source where month = %(month)s"
-        f" union distinct select distinct org from {TABLE} where period_start = %(month)s order by org",
+        "select distinct org from (select org from v_allocation_source where month = %(month)s"
+        f" union all select org from {TABLE} where period_start = %(month)s) order by org",
         month=month.start,
     )
     return [str(org) for (org,) in rows]
 
 
-def sources(store: Store, org: str, month: Month) -> Sequence[SourceRow]:
-    """What every source says of an organisation's month."""
+def sources(store: Store, org: str, month: Month, edges: Sequence[date] = ()) -> Sequence[SourceRow]:
+    """What every source says of an organisation's month.
+
+    `edges`: days within it on which something begins or ends. Cost and usage between two of them are one row; what
+    occurred across one has the days it occurred on.
+    """
+    keys = f"{', '.join(DIMENSIONS)}, also_in, kind, reason"
     rows = store.rows(
-        f"select {', '.join(DIMENSIONS)}, also_in, kind, reason, cost_usd, metrics from v_allocation_source"
-        " where org = %(org)s and month = %(month)s",
-        org=org, month=month.start,
+        f"with cast(%(bounds)s as Array(Date)) as bounds"
+        f" select {keys}, sum(part.cost_usd) as usd, sumMap(part.metrics) as used, first, until"
+        " from (select *, arrayCount(bound -> bound <= first_day, bounds) as began,"
+        " arrayCount(bound -> bound <= last_day, bounds) as ended,"
+        " if(began = ended, bounds[began], first_day) as first,"
+        " if(began = ended, bounds[began + 1], last_day + 1) as until"
+        " from v_allocation_source where org = %(org)s and month = %(month)s) as part"
+        f" group by {keys}, first, until",
+        org=org, month=month.start, bounds=[month.start, *edges, month.end],
     )  # fmt: skip
     return [_source_row(row) for row in rows]
 
 
 def _source_row(row: Sequence[Any]) -> SourceRow:
-    also_in, kind, reason, cost_usd, metrics = row[len(DIMENSIONS) :]
+    also_in, kind, reason, cost_usd, metrics, first, until = row[len(DIMENSIONS) :]
     quantities: Mapping[str, Decimal] = metrics
     return SourceRow(
         dict(zip(DIMENSIONS, row, strict=False)), also_in, kind, reason, pico_from_usd(cost_usd),
-        {name: pico_from_usd(quantity) for name, quantity in quantities.items()},
+        {name: pico_from_usd(quantity) for name, quantity in quantities.items()}, Days(first, until),
     )  # fmt: skip
 
 

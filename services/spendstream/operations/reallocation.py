@@ -1,6 +1,6 @@
 """Computing a month's allocation again: the difference first, then a new version.
 
-Formula  new version = allocate(sources of the month, rules in force) − newest version; nothing when that is nothing.
+Formula  new version = allocate(sources of the month, rules in force on its days) − newest version, if that is anything.
 Reads    control (AttributionRule documents, given by the caller); ClickHouse v_allocation_source, allocations.
 Writes   ClickHouse allocations.
 State    none: computing again gives the same, and what is there already is not written again.
@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from spendstream.domain.allocation import Amounts, Move, Rule, allocate, as_shown, difference, digest, moves, parse_rule
+from spendstream.domain.allocation.stretches import turns
+from spendstream.domain.effective import micros_from
 from spendstream.operations import allocation_ledger as ledger
 from spendstream.operations.allocation_ledger import Month, Version
 from spendstream.operations.store import Store
@@ -98,8 +100,9 @@ def compute(
 
 
 def _one(store: Store, rules: Sequence[Rule], control_offset: int, org: str, month: Month) -> Reallocation:
+    rules = [rule for rule in rules if rule.effective.overlaps(micros_from(month.start), micros_from(month.end))]
     known = ledger.newest(store, org, month)
-    rows = ledger.sources(store, org, month)
+    rows = ledger.sources(store, org, month, [day for day in turns(rules) if month.start < day < month.end])
     amounts = allocate(rows, rules)
     changes = difference(known.amounts, amounts)
     shown = as_shown(known.amounts, rows)

@@ -83,6 +83,17 @@ def test_an_owner_is_found_by_namespace_pod_job_container_or_host() -> None:
     assert owner_of({"pod": "anything"}, pods, jobs, node) == ("platform", "", "registry")
 
 
+def test_an_owner_with_dates_has_the_readings_that_end_while_it_is_in_force() -> None:
+    lab = {"match": {"host": "node-1"}, "team": "lab", "effective_to": "2026-01-02"}
+    search = {"match": {"host": "node-1"}, "team": "search", "effective_from": "2026-01-02"}
+    declared = book(lab, search)
+    teams = [
+        rated(reading({"pod": "p"}, sampled_at=JANUARY + DAY + after), declared).rows[0].owned.tags["team"]
+        for after in (-1, 0, -1)
+    ]
+    assert teams == ["lab", "search", "lab"]
+
+
 def test_what_a_process_says_itself_stands_and_the_registry_adds_the_rest() -> None:
     registered = {"match": {"namespace": "search"}, "team": "other", "project": "rank", "service": "ranker"}
     [row] = rated(

@@ -1,21 +1,25 @@
 """Who owns an event: its own tags first, then the registry, else `unallocated`; every event keeps its place."""
 
+from typing import Any
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spendstream.domain.attribution.owners import MATCH_KEYS, TAGS, UNALLOCATED, Owner, OwnerRegistry, parse_owner
+from spendstream.domain.effective import Effective
 
 FIELDS = ("org", *MATCH_KEYS)
 
 
-def events(*rows: dict[str, str | None]) -> pl.DataFrame:
-    defaults: dict[str, str | None] = {**dict.fromkeys(MATCH_KEYS), "org": "default"}
-    return pl.DataFrame([{**defaults, **row} for row in rows], schema=dict.fromkeys(FIELDS, pl.String))
+def events(*rows: dict[str, Any]) -> pl.DataFrame:
+    defaults: dict[str, Any] = {**dict.fromkeys(MATCH_KEYS), "org": "default", "occurred_at": 0}
+    schema = {**dict.fromkeys(FIELDS, pl.String), "occurred_at": pl.Int64}
+    return pl.DataFrame([{**defaults, **row} for row in rows], schema=schema)
 
 
-def owned(owners: list[Owner], row: dict[str, str | None]) -> dict[str, str]:
+def owned(owners: list[Owner], row: dict[str, Any]) -> dict[str, str]:
     filled = OwnerRegistry(owners).fill(events(row))
     return filled.select(*TAGS, "owner_source").row(0, named=True)
 
@@ -74,26 +78,46 @@ def test_an_owner_may_match_on_a_tag_the_event_brings() -> None:
     assert owned([owner("p", {"project": "rank"}, team="search")], {"project": "rank"})["team"] == "search"
 
 
+def test_an_owner_with_dates_has_what_occurred_while_it_is_in_force() -> None:
+    before = Owner("default", "a-ranker-2025", {"service": "ranker"}, {"team": "search"}, "", Effective(None, 10))
+    after = Owner("default", "a-ranker-2026", {"service": "ranker"}, {"team": "ads"}, "", Effective(10, 20))
+    rest = Owner("default", "z-everything", {"service": "ranker"}, {"team": "platform"})
+    registry = OwnerRegistry([before, after, rest])
+    batch = events(*({"service": "ranker", "occurred_at": at} for at in (9, 10, 19, 20, 0)))
+    assert registry.fill(batch)["team"].to_list() == ["search", "ads", "ads", "platform", "search"]
+    assert "stretch" not in registry.fill(batch).columns
+
+
+def test_dates_of_an_owner_are_moments() -> None:
+    spec = {"match": {"service": "s"}, "team": "t", "effective_from": "1970-01-01T00:00:00.000010Z"}
+    parsed, errors = parse_owner("default", "x", {**spec, "effective_to": "1970-01-02"})
+    assert errors == [] and parsed is not None and parsed.effective == Effective(10, 86_400_000_000)
+
+
 words = st.sampled_from([None, "", "a", "b"])
-rows = st.lists(st.fixed_dictionaries(dict.fromkeys(("service", "user_id", "team", "project"), words)), max_size=25)
+rows = st.lists(st.fixed_dictionaries({
+    **dict.fromkeys(("service", "user_id", "team", "project"), words), "occurred_at": st.integers(0, 5),
+}), max_size=25)  # fmt: skip
 matches = st.dictionaries(st.sampled_from(["service", "user_id", "project"]), st.sampled_from(["a", "b"]), min_size=1)
 tags = st.dictionaries(st.sampled_from(TAGS), st.sampled_from(["x", "y"]), min_size=1)
-registries = st.lists(st.tuples(matches, tags), max_size=5)
+edge = st.none() | st.integers(0, 5)
+registries = st.lists(st.tuples(matches, tags, st.builds(Effective, edge, edge)), max_size=5)
 
 
 @settings(deadline=None, max_examples=60)
 @given(rows, registries)
 def test_a_whole_batch_is_owned_as_its_events_one_by_one(
-    batch: list[dict[str, str | None]], entries: list[tuple[dict[str, str], dict[str, str]]]
+    batch: list[dict[str, Any]], entries: list[tuple[dict[str, str], dict[str, str], Effective]]
 ) -> None:
-    owners = [Owner("default", f"o{i}", match, found) for i, (match, found) in enumerate(entries)]
+    owners = [Owner("default", f"o{i}", match, found, "", when) for i, (match, found, when) in enumerate(entries)]
     registry = OwnerRegistry(owners)
     together = registry.fill(events(*batch))
     assert together.height == len(batch)
     for i, row in enumerate(batch):
         assert together.row(i, named=True) == registry.fill(events(row)).row(0, named=True)
         clean = {key: value or None if key in TAGS else value for key, value in row.items()}
-        winner = next((o for o in owners if all(clean.get(k) == v for k, v in o.match.items())), None)
+        in_force = [o for o in owners if o.effective.covers(row["occurred_at"])]
+        winner = next((o for o in in_force if all(clean.get(k) == v for k, v in o.match.items())), None)
         wanted = clean.get("team") or (winner.tags.get("team") if winner else None) or UNALLOCATED
         assert together["team"][i] == wanted
 
@@ -108,6 +132,11 @@ def test_a_whole_batch_is_owned_as_its_events_one_by_one(
         ({"match": {"service": "s"}}, "team"),
         ({"match": {"service": "s"}, "team": None}, "team"),
         ({"match": {"service": "s"}, "team": "t", "colour": "red"}, "colour"),
+        ({"match": {"service": "s"}, "team": "t", "effective_from": "today"}, "effective_from"),
+        (
+            {"match": {"service": "s"}, "team": "t", "effective_from": "2026-02-01", "effective_to": "2026-01-01"},
+            "effective_to",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(spec: dict[str, object], path: str) -> None:

@@ -1,4 +1,5 @@
-"""Tag policies: looked up, taken as they are, or refused; strict registries keep what they do not know as a reason."""
+"""Tag policies: looked up, taken as they are, or refused. A value the registry does not list is reported, or, where the
+list is declared complete, not taken: the reason keeps it."""
 
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_nothing_is_refused_without_a_quarantine() -> None:
 
 
 def test_a_strict_registry_keeps_the_unknown_value_as_the_reason() -> None:
-    registry = OwnerRegistry([RANKER], [policy(strict=True)])
+    registry = OwnerRegistry([RANKER], [policy(strict=TAGS)])
     found = filled(registry, {**ALL, "team": "serach", "service": "else"})
     assert (found["team"], found["owner_source"]) == (UNALLOCATED, UNALLOCATED)
     assert found["owner_reason"] == "team unknown: serach"
@@ -58,15 +59,50 @@ def test_a_strict_registry_keeps_the_unknown_value_as_the_reason() -> None:
 
 
 def test_an_unknown_value_is_replaced_by_what_the_registry_says_of_the_service() -> None:
-    registry = OwnerRegistry([RANKER], [policy(strict=True)])
+    registry = OwnerRegistry([RANKER], [policy(strict=TAGS)])
     found = filled(registry, {**ALL, "team": "serach", "service": "ranker"})
     assert (found["team"], found["owner_source"], found["owner_reason"]) == ("search", "registry", "")
 
 
 def test_a_value_declared_in_another_organisation_is_unknown() -> None:
-    registry = OwnerRegistry([RANKER], [policy(strict=True, org="acme")])
-    assert filled(registry, {**ALL, "org": "acme"})["team"] == UNALLOCATED
+    sales = Owner("acme", "sales", {"service": "crm"}, {"team": "sales"})
+    registry = OwnerRegistry([RANKER, sales], [policy(strict=TAGS, org="acme")])
+    assert filled(registry, {**ALL, "org": "acme"})["owner_reason"] == "team unknown: search"
     assert filled(registry, {**ALL, "team": "any"})["team"] == "any"
+
+
+def test_a_value_that_is_not_listed_is_taken_and_reported_where_nobody_declared_the_list_complete() -> None:
+    registry = OwnerRegistry([RANKER])
+    found = filled(registry, {**ALL, "team": "serach", "project": "new"})
+    assert (found["team"], found["project"], found["owner_source"]) == ("serach", "new", "event")
+    assert found["owner_reason"] == "team unlisted; project unlisted"
+    assert filled(registry, {**ALL})["owner_reason"] == ""
+    assert filled(registry, {**ALL, "team": "ads", "project": None})["owner_reason"] == "team unlisted; project missing"
+
+
+def test_a_tag_that_nobody_lists_is_not_checked_even_by_a_strict_policy() -> None:
+    teams = Owner("default", "ranker", {"service": "ranker"}, {"team": "search"})
+    registry = OwnerRegistry([teams], [policy(strict=TAGS)])
+    found = filled(registry, {**ALL, "team": "serach"})
+    assert (found["team"], found["environment"], found["cost_center"]) == (UNALLOCATED, "prod", "cc-1")
+    assert found["owner_reason"] == "team unknown: serach"
+
+
+def test_a_policy_says_of_which_tags_the_list_is_complete() -> None:
+    registry = OwnerRegistry([RANKER], [policy(strict=("team",))])
+    found = filled(registry, {**ALL, "team": "serach", "project": "new"})
+    assert (found["team"], found["project"]) == (UNALLOCATED, "new")
+    assert found["owner_reason"] == "team unknown: serach; project unlisted"
+
+
+def test_a_value_that_an_owner_matches_on_is_listed() -> None:
+    by_team = Owner("default", "ads", {"team": "ads"}, {"cost_center": "cc-3"})
+    found = filled(OwnerRegistry([by_team], [policy(strict=TAGS)]), {"team": "ads"})
+    assert (found["team"], found["cost_center"]) == ("ads", "cc-3")
+
+
+def test_another_organisation_s_list_says_nothing() -> None:
+    assert filled(OwnerRegistry([RANKER]), {**ALL, "team": "sales", "org": "acme"})["owner_reason"] == ""
 
 
 def test_the_policy_that_names_most_of_an_event_stands() -> None:
@@ -78,7 +114,7 @@ def test_the_policy_that_names_most_of_an_event_stands() -> None:
 
 
 def test_events_keep_their_places_and_columns() -> None:
-    registry = OwnerRegistry([RANKER], [policy(strict=True), policy("q", {"service": "x"}, action="quarantine")])
+    registry = OwnerRegistry([RANKER], [policy(strict=TAGS), policy("q", {"service": "x"}, action="quarantine")])
     batch = events(
         *({"service": service, "team": team} for service in ("ranker", "x", None) for team in ("search", None, "y"))
     )
@@ -89,11 +125,18 @@ def test_events_keep_their_places_and_columns() -> None:
         assert together.row(i, named=True) == filled(registry, row)
 
 
+def test_strict_checks_all_tags_or_those_it_names() -> None:
+    for spec, checked in (({}, TAGS), ({"checked": ["team"]}, ("team",))):
+        found, errors = parse_tag_policy("default", "x", {"kind": "tags", "registry": "strict", **spec})
+        assert errors == [] and found is not None and found.strict == checked
+
+
 @pytest.mark.parametrize(
     ("spec", "path"),
     [({"action": "drop"}, "action"), ({"registry": "maybe"}, "registry"), ({"required": ["colour"]}, "required"),
      ({"required": []}, "required"), ({"match": {"team": "x"}}, "match.team"), ({"match": []}, "match"),
-     ({"rules": 1}, "rules")],
+     ({"rules": 1}, "rules"), ({"registry": "strict", "checked": ["colour"]}, "checked"),
+     ({"registry": "strict", "checked": "team"}, "checked"), ({"checked": ["team"]}, "checked")],
 )  # fmt: skip
 def test_what_is_wrong_is_named(spec: dict[str, object], path: str) -> None:
     assert parse_tag_policy("default", "x", {"kind": "tags"}) == (TagPolicy("default", "x", {}, "default", TAGS), [])

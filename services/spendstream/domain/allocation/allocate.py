@@ -1,6 +1,7 @@
 """From source rows to placements: the first rule that matches decides, and no pico-dollar is lost."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from spendstream.domain.allocation.model import (
     DIRECT,
@@ -15,6 +16,7 @@ from spendstream.domain.allocation.model import (
 )
 from spendstream.domain.allocation.rules import Rule, in_order, matches
 from spendstream.domain.allocation.sharing import Shares, shares_of, spread, target, weights_for
+from spendstream.domain.allocation.stretches import Stretches
 
 #: One pool is shared out at once: what a rule takes of a category of a source.
 Pool = tuple[str, str, str]
@@ -23,28 +25,40 @@ Pool = tuple[str, str, str]
 def allocate(rows: Sequence[SourceRow], rules: Iterable[Rule]) -> dict[Placement, int]:
     """Who bears the cost of one organisation's month: pico-dollars by placement, adding up to the rows.
 
-    A row goes to the first rule (`in_order`) that matches; without one, and in model `direct`, it stays where it is.
-    Idle cost is never shared out: it stays in its named bucket. The order of rows and rules changes nothing.
+    A row goes to the first rule (`in_order`) that matches and is in force on its days; without one, and in model
+    `direct`, it stays where it is. Idle cost is never shared out: it stays in its named bucket. The order of rows and
+    rules changes nothing, nor does a rule that takes nothing.
     """
     ordered = in_order(rules)
-    rule_of = _Choice(ordered)
+    stretches = Stretches(ordered)
+    days = {rule.name: stretches.of(rule) for rule in ordered}
+    cut = stretches.cut(rows)
     parts: list[tuple[Placement, int]] = []
     pools: dict[Pool, dict[Origin, int]] = {}
-    stay: list[SourceRow] = []
-    for row in rows:
-        rule = None if row.kind == IDLE else rule_of(row)
-        if rule is None or rule.model == DIRECT:
-            stay.append(row)
-            why = (rule.name, rule.counted_in) if rule else ("", "")
-            parts.append((in_place(row.origin, *why), row.cost_pico_usd))
-        else:
-            pool = pools.setdefault((rule.name, row.dimensions["source"], row.dimensions["category"]), {})
-            pool[row.origin] = pool.get(row.origin, 0) + row.cost_pico_usd
+    stay: list[list[SourceRow]] = [[] for _ in cut]
+    for number, here in enumerate(cut):
+        rule_of = _Choice([rule for rule in ordered if number in days[rule.name]])
+        for row in here:
+            rule = None if row.kind == IDLE else rule_of(row)
+            if rule is None or rule.model == DIRECT:
+                stay[number].append(row)
+                why = (rule.name, rule.counted_in) if rule else ("", "")
+                parts.append((in_place(row.origin, *why), row.cost_pico_usd))
+            else:
+                pool = pools.setdefault((rule.name, row.dimensions["source"], row.dimensions["category"]), {})
+                pool[row.origin] = pool.get(row.origin, 0) + row.cost_pico_usd
     named = {rule.name: rule for rule in ordered}
-    shares = {name: shares_of(named[name], rows, stay) for name in {name for name, _, _ in pools}}
+    shares = {
+        name: shares_of(named[name], _of_days(cut, days[name]), _of_days(stay, days[name]))
+        for name in {name for name, _, _ in pools}
+    }
     for (name, _, _), pool in pools.items():
         parts += _shared_out(named[name], shares[name], pool)
     return summed(parts)
+
+
+def _of_days(rows: Sequence[Sequence[SourceRow]], numbers: Iterable[int]) -> Iterator[SourceRow]:
+    return chain.from_iterable(rows[number] for number in numbers)
 
 
 class _Choice:

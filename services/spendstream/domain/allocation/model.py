@@ -1,6 +1,7 @@
 """Source rows (what was spent, by whom, on what) and placements (who bears it)."""
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import NamedTuple
 
 TAGS = ("team", "project", "environment", "cost_center")
@@ -41,8 +42,15 @@ class Origin(NamedTuple):
     tags: Tags
 
 
+class Days(NamedTuple):
+    """UTC days from `first` (inclusive) to `end` (exclusive)."""
+
+    first: date
+    end: date
+
+
 class SourceRow(NamedTuple):
-    """One combination of dimensions of one month: its cost in pico-dollars and what was used.
+    """One combination of dimensions over some days of one month: its cost in pico-dollars and what was used.
 
     `dimensions` holds a value for each of DIMENSIONS; `metrics` are quantities × 10^12, so that fractions are exact.
     """
@@ -53,6 +61,7 @@ class SourceRow(NamedTuple):
     reason: str
     cost_pico_usd: int
     metrics: Mapping[str, int]
+    days: Days
 
     @property
     def tags(self) -> Tags:

@@ -1,11 +1,13 @@
 """`AttributionRule` documents, checked field by field. The form is in `examples/rules.yaml`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Final, TypeVar
 
+from spendstream.domain import effective
 from spendstream.domain.allocation.model import CATEGORIES, DIMENSIONS, SOURCES, TAGS, SourceRow
+from spendstream.domain.effective import ALWAYS, Effective, parse_effective
 from spendstream.domain.money import decimal_from, pico_from_usd
 
 Errors = list[tuple[str, str]]
@@ -27,7 +29,7 @@ _FIELDS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "even": (("by", "over"), ()),
 }
 MODELS: Final = tuple(_FIELDS)
-_COMMON: Final = ("match", "model", "priority", "counted_in")
+_COMMON: Final = ("match", "model", "priority", "counted_in", *effective.KEYS)
 _KNOWN: Final = (*_COMMON, "metric", "by", "over", "shares", "activity", "unit_cost_usd")
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {"category": CATEGORIES, "source": SOURCES}
 
@@ -39,6 +41,7 @@ class Rule:
     `by`: the tags shares are made for. `metric`: what is summed for `proportional` and counted for `activity`.
     `over`: the usage that counts (everything of the organisation when empty). `shares` add up to 1 exactly.
     `counted_in`: the source this money is counted in where two hold it; empty when the rule does not say.
+    `effective`: whole days, UTC; only cost of these days is shared out, by what was used on these days.
     """
 
     org: str
@@ -52,6 +55,7 @@ class Rule:
     shares: tuple[tuple[str, Fraction], ...] = ()
     unit_cost_pico_usd: int | None = None
     counted_in: str = ""
+    effective: Effective = ALWAYS
 
 
 def in_order(rules: Iterable[Rule]) -> list[Rule]:
@@ -80,6 +84,7 @@ def parse_rule(org: str, name: str, spec: Mapping[str, Any]) -> tuple[Rule | Non
         shares=reader.shares(),
         unit_cost_pico_usd=reader.unit_cost(),
         counted_in=reader.counted_in(),
+        effective=reader.effective(),
     )
     return (None, reader.errors) if reader.errors else (rule, [])
 
@@ -206,6 +211,11 @@ class _Reader:
             self._wrong("counted_in", f"must be the source this money is counted in: {', '.join(SOURCES)}")
         return value if isinstance(value, str) else ""
 
+    def effective(self) -> Effective:
+        stretch, errors = parse_effective(self.spec, whole_days=True)
+        self.errors += errors
+        return stretch
+
     def _wrong(self, path: str, message: str) -> None:
         self.errors.append((path, message))
 
@@ -229,3 +239,14 @@ def unknown_metrics(rule: Rule) -> Sequence[tuple[str, str]]:
     return [
         (path, f"{rule.metric} is counted by no source yet: the cost stays unallocated; known: {', '.join(METRICS)}")
     ]
+
+
+def rewritten(before: Rule, after: Rule) -> Sequence[tuple[str, str]]:
+    """(path, warning) where a changed document says something else of days that may be allocated already. To end a rule
+    is no such change."""
+    if replace(before, effective=ALWAYS) == replace(after, effective=ALWAYS):
+        return []
+    return [
+        ("", "says something else of past days too: months that are reallocated move to it. To keep them, give the old"
+         " document an effective_to, and the new terms a document of another name with that day as effective_from")
+    ]  # fmt: skip

@@ -104,5 +104,5 @@ def split_by_shares(cost: int, shares: Sequence[Fraction]) -> list[int]:
 
 def _row(sample: Sample, share: Share, amount: int, owners: GpuOwners) -> CostRow:
     identity = share.process.identity
-    owned = UNOWNED if share.kind == IDLE else owners.find(sample.org, sample.host, identity)
+    owned = UNOWNED if share.kind == IDLE else owners.find(sample.org, sample.host, identity, sample.sampled_at)
     return CostRow(share.instance, share.kind, identity, owned, share.share, share.share * sample.fraction, amount)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from spendstream.domain.attribution.owners import GPU_PREFIX_KEYS, UNALLOCATED, Owner
 from spendstream.domain.attribution.tags import TAGS
+from spendstream.domain.effective import Turns
 
 REMEMBERED = 65_536
 
@@ -23,20 +24,22 @@ class GpuOwners:
 
     def __init__(self, owners: Iterable[Owner] = ()) -> None:
         self._owners = sorted(owners, key=lambda owner: (owner.org, owner.name))
-        self._found: dict[tuple[tuple[str, str], ...], Owned] = {}
+        self._turns = Turns(owner.effective for owner in self._owners)
+        self._found: dict[tuple[int, tuple[tuple[str, str], ...]], Owned] = {}
 
-    def find(self, org: str, host: str, identity: Mapping[str, str]) -> Owned:
-        """The owner of what runs as `identity` (namespace, pod, job, team, …) on `host`."""
+    def find(self, org: str, host: str, identity: Mapping[str, str], at: int) -> Owned:
+        """The owner of what runs as `identity` (namespace, pod, job, team, …) on `host` at a moment (microseconds)."""
         facts = {"org": org, "host": host, **identity}
-        key = tuple(facts.items())
+        key = (self._turns.stretch(at), tuple(facts.items()))
         if key not in self._found:
             if len(self._found) >= REMEMBERED:  # names come from producers
                 self._found.clear()
-            self._found[key] = self._look_up(org, facts, identity)
+            self._found[key] = self._look_up(org, facts, identity, at)
         return self._found[key]
 
-    def _look_up(self, org: str, facts: Mapping[str, str], identity: Mapping[str, str]) -> Owned:
-        owner = next((owner for owner in self._owners if owner.org == org and _matches(owner, facts)), None)
+    def _look_up(self, org: str, facts: Mapping[str, str], identity: Mapping[str, str], at: int) -> Owned:
+        own = (owner for owner in self._owners if owner.org == org and owner.effective.covers(at))
+        owner = next((owner for owner in own if _matches(owner, facts)), None)
         registered: Mapping[str, str] = owner.tags if owner else {}
         tags = {tag: identity.get(tag) or registered.get(tag) or UNALLOCATED for tag in TAGS}
         service = identity.get("service") or (owner.service if owner else "")

@@ -6,11 +6,11 @@ which file a complaint belongs: here it carries the path inside the spec.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import TypeVar
 
+from spendstream.domain.effective import micros_from
 from spendstream.domain.money import decimal_from, quantise_usd
 from spendstream.domain.prices.currency import USD, currency_code
 from spendstream.domain.prices.model import (
@@ -44,7 +44,6 @@ _PRICE_KEYS = {
     True: ("usd_per_million_tokens", "usd_per_request"),
     False: ("per_million_tokens", "per_request"),
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
 
@@ -250,24 +249,10 @@ class _Reader:
             self.wrong(key, "is missing")
             return None
         try:
-            return _micros(value)
+            return micros_from(value)
         except ValueError:
             self.wrong(key, f"must be an RFC 3339 date-time with an offset, is {value!r}")
             return None
-
-
-def _micros(value: object) -> int:
-    """Microseconds since the epoch. A date alone is its midnight UTC; a date-time needs an offset, else ValueError."""
-    if isinstance(value, str):
-        value = date.fromisoformat(value) if len(value) == len("2026-01-01") else datetime.fromisoformat(value)
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError("no offset")
-    elif isinstance(value, date):
-        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
-    else:
-        raise ValueError("no date")
-    return (value - _EPOCH) // timedelta(microseconds=1)
 
 
 def _join(path: str, key: str) -> str:
