@@ -91,7 +91,7 @@ class System:
         return str(path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system() -> Iterator[System]:
     """A running installation that all tests share; each keeps to ids, teams and models of its own."""
     with_home = fresh_system()

@@ -29,13 +29,14 @@ def kafka(folder: Path) -> Broker:
     return ApacheKafka(free_port(), folder)
 
 
-@pytest.fixture(
-    params=[pytest.param(tansu, marks=pytest.mark.embedded), pytest.param(kafka, marks=pytest.mark.kafka)],
-    ids=["tansu", "kafka"],
-)
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+KAFKA = pytest.param(kafka, marks=pytest.mark.kafka, id="kafka")
+
+
+@pytest.fixture(scope="module", params=[pytest.param(tansu, marks=pytest.mark.embedded, id="tansu"), KAFKA])
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker that runs; each test leaves it running and has topics of its own."""
     make: Callable[[Path], Broker] = request.param
-    broker = make(tmp_path / "broker")
+    broker = make(tmp_path_factory.mktemp("broker"))
     broker.start()
     broker.wait_ready()
     yield broker
@@ -97,35 +98,23 @@ def test_a_killed_broker_starts_again_on_its_port(broker: Broker) -> None:
     assert serves(broker.port)
 
 
-@pytest.mark.kafka
-def test_kafka_keeps_acknowledged_records_through_kill_9(tmp_path: Path) -> None:
-    broker = kafka(tmp_path / "broker")
+@pytest.mark.parametrize("broker", [KAFKA], indirect=True)
+def test_kafka_keeps_acknowledged_records_through_kill_9(broker: Broker) -> None:
+    asyncio.run(create(broker.bootstrap, "kept"))
+    values = [b"x" * 1000] * 200
+    asyncio.run(produce(broker.bootstrap, "kept", values))
+    broker.kill9()
     broker.start()
     broker.wait_ready()
-    try:
-        asyncio.run(create(broker.bootstrap, "kept"))
-        values = [b"x" * 1000] * 200
-        asyncio.run(produce(broker.bootstrap, "kept", values))
-        broker.kill9()
-        broker.start()
-        broker.wait_ready()
-        assert len(asyncio.run(consume(broker.bootstrap, "kept", 200))) == 200
-        assert asyncio.run(produce(broker.bootstrap, "kept", [b"next"])) == [200]
-    finally:
-        broker.stop()
+    assert len(asyncio.run(consume(broker.bootstrap, "kept", 200))) == 200
+    assert asyncio.run(produce(broker.bootstrap, "kept", [b"next"])) == [200]
 
 
-@pytest.mark.kafka
-def test_kafka_does_not_create_topics_by_typo(tmp_path: Path) -> None:
-    broker = kafka(tmp_path / "broker")
-    broker.start()
-    broker.wait_ready()
-    try:
-        with pytest.raises(TimeoutError):
-            asyncio.run(asyncio.wait_for(produce(broker.bootstrap, "typo", [b"x"]), 3))
-        assert "typo" not in asyncio.run(topics(broker.bootstrap))
-    finally:
-        broker.stop()
+@pytest.mark.parametrize("broker", [KAFKA], indirect=True)
+def test_kafka_does_not_create_topics_by_typo(broker: Broker) -> None:
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(produce(broker.bootstrap, "typo", [b"x"]), 3))
+    assert "typo" not in asyncio.run(topics(broker.bootstrap))
 
 
 def test_missing_java_is_said_with_the_command_that_installs_it(

@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +135,12 @@ class Installation:
 
         asyncio.run(send())
 
+    @cached_property
+    def _clickhouse(self) -> Any:
+        return connect(self.settings)
+
     def query(self, sql: str) -> Sequence[Sequence[Any]]:
-        rows: Sequence[Sequence[Any]] = connect(self.settings).query(sql).result_rows
+        rows: Sequence[Sequence[Any]] = self._clickhouse.query(sql).result_rows
         return rows
 
     def value(self, sql: str) -> Any:

@@ -120,6 +120,7 @@ def reported_installation(template: Template) -> Iterator[Installation]:
         documents = (Path("examples/prices.yaml"), home / "prices.yaml", home / "owners.yaml")
         system.run("apply", *(argument for path in documents for argument in ("-f", str(path))))
         system.run("import", "usage", str(home / "usage.csv"), "--no-progress")
-        # Everything is in the tables: nobody has to go on reading.
+        # Everything is in the tables: nobody has to go on writing or reading.
         system.end()
+        system.stack.kill_broker()
         yield system
