@@ -77,7 +77,7 @@ class Stack:
     def start_clickhouse(self) -> None:
         """Start it again on its data; returns when it answers."""
         self._embedded.clickhouse.start()
-        self._embedded.clickhouse.wait_ready()
+        self._embedded.clickhouse.wait_ready(PATIENCE_S)
 
     def kill_broker(self) -> None:
         """SIGKILL the broker."""
@@ -86,7 +86,7 @@ class Stack:
     def start_broker(self) -> None:
         """Start it again: Kafka with its data, Tansu empty; returns when it answers."""
         self._embedded.broker.start()
-        self._embedded.broker.wait_ready()
+        self._embedded.broker.wait_ready(PATIENCE_S)
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +115,7 @@ def running_stack(broker: Broker, template: Path | None = None) -> Iterator[Stac
     embedded = EmbeddedStack(home, broker, kafka_port=free_port(), clickhouse_port=free_port())
     try:
         embedded.start()
-        embedded.wait()
+        embedded.wait(2 * PATIENCE_S)
         yield Stack(embedded)
     finally:
         with suppress(RuntimeError):  # one that has not been started
@@ -130,7 +130,7 @@ def stopped_home(broker: Broker, home: Path, prepare: Callable[[Stack], object])
     embedded = EmbeddedStack(home, broker, kafka_port=free_port(), clickhouse_port=free_port())
     try:
         embedded.start()
-        embedded.wait()
+        embedded.wait(2 * PATIENCE_S)
         prepare(Stack(embedded))
     finally:
         embedded.stop()
