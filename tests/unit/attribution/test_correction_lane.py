@@ -151,10 +151,10 @@ def test_the_rest_of_a_block_whose_beginning_is_gone_is_not_summed_up_again() ->
 
 
 def test_readers_forget_corrections_of_blocks_that_are_over() -> None:
-    newest, *old = [4, *range(0, 5_000, 5)]
+    newest, *old = [4, *range(0, 2_000, 5)]
     log = log_of([(0, 0, charge, 1, 1) for charge in (newest, *old)])
-    values = [value for batch in published(CorrectionState("i"), log, range(0, 1_000, 5)) for value in batch]
+    values = [value for batch in published(CorrectionState("i"), log, range(0, 400, 5)) for value in batch]
     differences = Differences(2 * MINUTE_US)
     for i, value in enumerate(values):
         deltas(differences, [SimpleNamespace(offset=i, value=value, key=None, timestamp=0)])  # type: ignore[list-item]
-    assert len(values) > 1_000 and len(differences) < 100
+    assert len(values) > 400 and len(differences) < 100
