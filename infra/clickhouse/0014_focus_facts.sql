@@ -55,7 +55,8 @@ with
   toDecimal128(g.gpu_hours, 12) as hours
 select
   'gpu' as source, 'charge' as kind, toString(g.org) as org, toDateTime(month, 'UTC') as billing_start,
-  toDateTime(month + interval 1 month, 'UTC') as billing_end, hour as charge_start, hour + interval 1 hour as charge_end, g.ts as occurred_at, g.ts as known_at, '' as event_id,
+  toDateTime(month + interval 1 month, 'UTC') as billing_end, hour as charge_start, hour + interval 1 hour as charge_end,
+  g.ts as occurred_at, g.ts as known_at, '' as event_id,
   'Usage' as charge_category, '' as charge_class,
   concat(g.gpu_model, ' GPU hours, ', multiIf(g.kind = 'idle', 'idle', g.kind = 'idle_owner', g.bucket, 'used'))
     as description,

@@ -1,5 +1,7 @@
 """Shared cost through public commands: shown first, written once, changed only by another version."""
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
@@ -11,6 +13,7 @@ import pytest
 
 from spendstream.runtime.clickhouse.client import connect
 from tests.support.allocation import LAST_MONTH
+from tests.support.focus import assert_mandatory
 from tests.support.installation import Installation
 from tests.support.usage import PRICES, numbered
 
@@ -98,6 +101,9 @@ def assert_focus_says_the_same(system: Installation) -> None:
         " from v_focus_1_3 where AllocatedMethodDetails != '' group by all"
     )
     assert {row[-1] for row in ratios} <= {1}
+    exported = system.run("report", "focus", "--period", MONTH, "--focus-version", "1.3").stdout
+    moved_rows = [row for row in csv.DictReader(io.StringIO(exported)) if row["x_Kind"] in ("allocated", "shared out")]
+    assert_mandatory(moved_rows)
 
 
 def test_a_month_is_shown_written_once_and_corrected_by_versions(installation: Installation, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.bills import COSTS, sums
 from tests.support.corrections import price, tell
+from tests.support.focus import EITHER_OR, assert_mandatory, failures, needs_validator
 from tests.support.gpu import DECLARED, scrape
 from tests.support.installation import Installation
 from tests.support.usage import now_us, numbered
@@ -42,7 +43,8 @@ def test_an_open_month_is_amended_and_a_closed_one_corrected(installation: Insta
     system, month = installation, f"{datetime.now(UTC):%Y-%m}"
     system.service("attribution").start()
     tell(system, tmp_path, price())
-    system.publish("usage", [*numbered("old", 30, occurred_at=JANUARY), *numbered("new", 20, occurred_at=now_us())])
+    at = now_us()
+    system.publish("usage", [*numbered("old", 30, occurred_at=JANUARY), *numbered("new", 20, occurred_at=at)])
     system.publish("usage", numbered("late", 5, occurred_at=JANUARY, model="later"))
     system.until("select count() from charges", lambda n: n == 55)
     system.until("select sum(events) from v_cost_minute", lambda n: n == 55)
@@ -55,11 +57,12 @@ def test_an_open_month_is_amended_and_a_closed_one_corrected(installation: Insta
 
     rows = export(system, "--period", "2026", "--grain", "charge")
     assert by(rows, "BillingPeriodStart", "ChargePeriodStart", "ChargeClass", "x_Kind") == {
-        (f"{month}-01T00:00:00Z", hour(now_us()), "", "charge"): 20 * SECOND,
+        (f"{month}-01T00:00:00Z", hour(at), "", "charge"): 20 * SECOND,
         ("2026-01-01T00:00:00Z", "2026-01-15T12:00:00Z", "", "charge"): 30 * FIRST,
         (f"{month}-01T00:00:00Z", "2026-01-15T12:00:00Z", "Correction", "reversal"): -30 * FIRST,
         (f"{month}-01T00:00:00Z", "2026-01-15T12:00:00Z", "Correction", "restatement"): 30 * SECOND + 5 * FIRST,
     }
+    assert_mandatory(rows)
     for row in rows:
         for kind in ("List", "Contracted"):
             assert Decimal(row[f"{kind}UnitPrice"]) * Decimal(row["PricingQuantity"]) == Decimal(row[f"{kind}Cost"])
@@ -72,6 +75,26 @@ def test_an_open_month_is_amended_and_a_closed_one_corrected(installation: Insta
     assert by(export(system, "--period", "2026-01", "--period-of", "billing"), "x_Kind") == {("charge",): 30 * FIRST}
     refused = system.run("report", "focus", "--period", "2026-01-03", "--period-of", "billing", check=False)
     assert (refused.returncode, "whole months" in refused.stderr) == (2, True)
+
+
+@needs_validator
+def test_the_public_validator_finds_nothing_in_corrections_and_gpu_hours(
+    installation: Installation, tmp_path: Path
+) -> None:
+    system = installation
+    system.service("attribution").start()
+    tell(system, tmp_path, DECLARED + "---" + price())
+    (tmp_path / "scrape.txt").write_text(scrape())
+    at = ("--interval", "30s", "--at", "2026-01-15T12:00:00Z")
+    system.run("import", "gpu", str(tmp_path / "scrape.txt"), "--format", "dcgm", *at)
+    system.publish("usage", numbered("old", 30, occurred_at=JANUARY))
+    system.until("select count() from charges", lambda n: n == 30)
+    tell(system, tmp_path, price(input=Decimal("0.5")))
+    system.run("reprice", "--from", "2026-01-01", "--to", "2999-01-01", "--apply")
+    path = tmp_path / "focus.csv"
+    system.run("report", "focus", "--period", "2026-01", "--output", str(path))
+    assert {row["x_Kind"] for row in csv.DictReader(path.open())} == {"charge", "reversal", "restatement"}
+    assert failures(path) <= EITHER_OR
 
 
 def test_what_is_exported_comes_back_in_exactly_and_once(
@@ -107,9 +130,10 @@ def test_gpu_hours_are_usage_of_our_own_and_idle_ones_say_so(installation: Insta
     spent = dict(system.query("select bucket, sum(cost_usd) from v_gpu_cost where status = 'priced' group by bucket"))
     assert {"idle", "idle:search"} <= spent.keys()
 
-    for grain in ("charge", "day"):
+    for grain in ("day", "charge"):
         rows = export(system, "--period", "2026-07", "--grain", grain)
         assert by(rows, "x_Bucket") == {(bucket,): usd for bucket, usd in spent.items()}
+        assert_mandatory(rows)
         for row in rows:
             assert (row["ProviderName"], row["PricingUnit"], row["x_Source"]) == ("self-hosted", "Hours", "gpu")
             assert (row["ListUnitPrice"], row["ResourceType"], row["x_TokenClass"]) == (
