@@ -56,6 +56,7 @@ create table if not exists {database}.billing_items (
   content String comment 'digest of what the line says',
   source_file String comment 'SHA-256 of the file',
   source_row Int64 comment 'line of that file',
+  withdrawn Bool comment 'a complete bill no longer has the line: it costs nothing any more',
   incarnation LowCardinality(String),
   offset Int64
 ) engine = ReplacingMergeTree
@@ -72,10 +73,15 @@ select
   pricing_currency, pricing_currency_effective_cost, commitment_discount_id, commitment_discount_status,
   billed_cost, effective_cost, list_cost, contracted_cost, billing_currency, fx_rate, fx_date,
   original_billed_cost, original_effective_cost, original_list_cost, original_contracted_cost, cost_decimals,
-  team, project, environment, cost_center, tags, columns, line_id, version, content, source_file, source_row
-from {database}.billing_items
-order by version desc
-limit 1 by org, provider_name, billing_period_start, line_id;
+  team, project, environment, cost_center, tags, columns, line_id, version, content, source_file, source_row,
+  if(charge_category = 'Usage' and spend_category = 'external_apis' and (provider not in ('aws', 'azure', 'google')
+    or model != '' or isNotNull(billed_tokens) or isNotNull(billed_requests)), 'usage', '') as also_in
+from (
+  select * from {database}.billing_items
+  order by version desc
+  limit 1 by org, provider_name, billing_period_start, line_id
+)
+where not withdrawn;
 
 create or replace view {database}.v_bill_history as
 select
@@ -83,7 +89,7 @@ select
   fromUnixTimestamp64Micro(version, 'UTC') as imported_at,
   version = max(version) over (partition by org, provider_name, billing_period_start, line_id) as is_current,
   charge_category, service_name, charge_description, billed_cost, effective_cost, list_cost, contracted_cost,
-  billing_currency, source_file, source_row
+  billing_currency, withdrawn, source_file, source_row
 from {database}.billing_items final;
 
 -- The stream's estimate against the invoice, by organisation, provider, day (or month, where the bill is monthly) and

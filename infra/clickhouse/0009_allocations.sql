@@ -69,18 +69,22 @@ from {database}.allocations as a
 group by org, month
 having oldest_rated_at <= now() - interval 400 day;
 
+-- Providers whose calls were measured, with a price, in a month (the roll-ups tell: far fewer rows than charges).
+create or replace view {database}.v_measured as
+select distinct m.org as org, toStartOfMonth(m.minute) as month, m.provider as provider
+from {database}.cost_by_minute as m where m.cost_usd > 0;
+
 -- The newest allocation of every month, and beside it, where it stood, what the sources have become since (everything of
 -- a month that was never allocated). So it always adds up to the sources; of a month whose charges have begun to expire it
 -- is the newest allocation alone. `counted_in` names the source that holds the
 -- same money: a rule says so, or it is an invoice of calls to a provider whose calls `usage` has measured, with a price,
--- that month (the roll-ups tell: far fewer rows than charges).
+-- that month (v_measured).
 create or replace view {database}.v_allocation_state as
 select
   month, org, source, category, provider, service, rule, model, kind, reason, team, project, environment, cost_center,
   multiIf(p.counted_in = source, '', p.counted_in != '', p.counted_in,
-    also_in = 'usage' and (org, month, provider) in (
-      select m.org, toStartOfMonth(m.minute), m.provider from {database}.cost_by_minute as m where m.cost_usd > 0
-    ), 'usage', '') as counted_in,
+    also_in = 'usage' and (org, month, provider) in (select m.org, m.month, m.provider from {database}.v_measured as m),
+    'usage', '') as counted_in,
   sum(part) as cost_usd
 from (
   select period_start as month, org, source, category, provider, service, also_in, rule, model, counted_in, kind, reason,

@@ -29,8 +29,7 @@ select
   if(b.team = '', 'unallocated', b.team) as team, if(b.project = '', 'unallocated', b.project) as project,
   if(b.environment = '', 'unallocated', b.environment) as environment,
   if(b.cost_center = '', 'unallocated', b.cost_center) as cost_center,
-  if(charge_category = 'Usage' and category = 'external_apis' and (provider not in ('aws', 'azure', 'google')
-    or model != '' or isNotNull(billed_tokens) or isNotNull(billed_requests)), 'usage', '') as also_in,
+  b.also_in as also_in,
   if(team = 'unallocated', 'unallocated', 'direct') as kind,
   if(team = 'unallocated', 'no owner in the tags of the invoice line', '') as reason,
   sum(b.billed_cost) as cost_usd,

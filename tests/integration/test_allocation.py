@@ -1,5 +1,7 @@
 """Shared cost through public commands: shown first, written once, changed only by another version."""
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
@@ -11,6 +13,7 @@ import pytest
 
 from spendstream.runtime.clickhouse.client import connect
 from tests.support.allocation import LAST_MONTH
+from tests.support.focus import assert_mandatory
 from tests.support.installation import Installation
 from tests.support.usage import PRICES, numbered
 
@@ -86,6 +89,23 @@ def spent(system: Installation, table: str, kind: str = "") -> dict[str, Decimal
     return {str(team): usd for team, usd in rows}
 
 
+def assert_focus_says_the_same(system: Installation) -> None:
+    """FOCUS 1.3 costs by source and owner what v_allocated says, and its shares of an origin add up to one."""
+    sums = "select {}, sum({}) as usd from {} group by all having usd != 0 order by all"
+    assert system.query(sums.format("x_Source, x_Team", "BilledCost", "v_focus_1_3")) == system.query(
+        sums.format("source, team", "cost_usd", "v_allocated")
+    )
+    ratio = "JSONExtractRaw(JSONExtractArrayRaw(AllocatedMethodDetails, 'Elements')[1], 'AllocatedRatio')"
+    ratios = system.query(
+        f"select x_Source, ServiceName, x_Service, AllocatedMethodId, Tags, sum(toDecimal128({ratio}, 12))"
+        " from v_focus_1_3 where AllocatedMethodDetails != '' group by all"
+    )
+    assert {row[-1] for row in ratios} <= {1}
+    exported = system.run("report", "focus", "--period", MONTH, "--focus-version", "1.3").stdout
+    moved_rows = [row for row in csv.DictReader(io.StringIO(exported)) if row["x_Kind"] in ("allocated", "shared out")]
+    assert_mandatory(moved_rows)
+
+
 def test_a_month_is_shown_written_once_and_corrected_by_versions(installation: Installation, tmp_path: Path) -> None:
     system = installation
     system.service("attribution").start()
@@ -113,6 +133,7 @@ def test_a_month_is_shown_written_once_and_corrected_by_versions(installation: I
         assert spent(system, table) == {"search": 36 * EACH, "ads": 12 * EACH}
         assert spent(system, table, "allocated") == {"search": 6 * EACH, "ads": 2 * EACH}
     known_at = system.value("select max(known_at) from allocations")
+    assert_focus_says_the_same(system)
 
     # Late usage is seen at once where it occurred, and shared out by the next version.
     publish(system, "late", 20, team="ads")
@@ -120,6 +141,8 @@ def test_a_month_is_shown_written_once_and_corrected_by_versions(installation: I
     late = reallocate(system, "--apply")
     assert (late["version"], late["base_version"], Decimal(late["new_cost_usd"])) == (2, 1, 20 * EACH)
     assert moved(late) == {("search", "ads"): 2 * EACH}
+
+    assert_focus_says_the_same(system)
 
     # A changed rule: another version.
     system.run("apply", "-f", file(tmp_path, "shares.yaml", SHARES))
@@ -135,6 +158,7 @@ def test_a_month_is_shown_written_once_and_corrected_by_versions(installation: I
     versions = system.query("select version, digest, change_usd from v_allocation_versions order by version")
     assert [(number, change) for number, _, change in versions] == [(1, 48 * EACH), (2, 20 * EACH), (3, 0)]
     assert [digest for _, digest, _ in versions] == [first["digest"], late["digest"], changed["digest"]]
+    assert_focus_says_the_same(system)
 
     # A wrong month is a usage error, an empty one is none.
     assert system.run("reallocate", "--period", "2026-13", check=False).returncode == 2
@@ -184,6 +208,10 @@ def test_bills_and_gpus_are_shared_out_too_and_no_dollar_is_counted_twice(
     elsewhere = "select counted_in, service, team, cost_usd from v_counted_elsewhere order by cost_usd"
     assert system.query(elsewhere) == [("gpu", "machines", "search", 7), ("usage", "API", "search", 9)]
 
+    assert_focus_says_the_same(system)
+    focus = "select x_Source, x_Kind, x_CountedIn, sum(BilledCost) from v_focus group by all order by all"
+    assert system.query(focus) == [("gpu", "charge", None, 7), ("usage", "charge", None, 4 * EACH)]
+
     # A rule can say that the invoice counts, not the calls.
     system.run("apply", "-f", file(tmp_path, "invoice.yaml", INVOICE))
     reallocate(system, "--apply")
@@ -192,6 +220,7 @@ def test_bills_and_gpus_are_shared_out_too_and_no_dollar_is_counted_twice(
         ("billing", "ranker", "ads", EACH),
         ("billing", "ranker", "search", 3 * EACH),
     ]
+    assert_focus_says_the_same(system)
     system.run("delete", "AttributionRule/invoice")
     reallocate(system, "--apply")
 
@@ -201,6 +230,7 @@ def test_bills_and_gpus_are_shared_out_too_and_no_dollar_is_counted_twice(
     assert moved(reallocate(system, "--apply")) == {("ads", "unallocated"): 1, ("search", "unallocated"): 3}
     assert spent(system, "v_chargeback_month", "allocated") == {"ads": Decimal("2.5"), "search": Decimal("7.5")}
     assert reallocate(system)["is_new"] is False
+    assert_focus_says_the_same(system)
 
 
 def bill(

@@ -145,6 +145,46 @@ def test_what_is_no_bill_or_twice_the_same_line_is_refused_before_anything_is_se
     assert billed.value("select sum(billed_cost) from spendstream.v_bill") == 3
 
     odd = SPEC / "commitment_discount_purchase_scenario_3.csv"
-    [report] = imported(billed, str(odd), "--provider", "Acme", "--org", "spec", code=1)
-    assert [(bad["line"], bad["column"]) for bad in report["bad"]] == [(5, "ChargePeriodEnd")]
-    assert billed.value("select sum(billed_cost) from spendstream.v_bill where org = 'spec'") == 4381
+    [report] = imported(billed, str(odd), "--provider", "Acme", "--org", "spec")
+    assert [(noted["line"], noted["column"]) for noted in report["noted"]] == [(5, "ChargePeriodEnd")]
+    assert billed.value("select sum(billed_cost) from spendstream.v_bill where org = 'spec'") == Decimal("4381.5")
+
+
+def test_a_complete_bill_withdraws_what_it_no_longer_has_and_says_so_before(
+    billed: Installation, tmp_path: Path
+) -> None:
+    path, lines = tmp_path / "bill.csv", [line(f"{i}.25", ChargeDescription=f"line {i}") for i in range(4)]
+    others = [line("7", BillingAccountId="acc-2"), line("8", BillingPeriodStart="2026-10-01T00:00:00Z")]
+    total = "select sum(billed_cost) from spendstream.v_bill"
+
+    def give(rows: list[dict[str, str]], *options: str, code: int = 0) -> Any:
+        path.write_text(bill(rows))
+        [report] = imported(billed, str(path), *options, code=code)
+        return report
+
+    give([*lines, *others])
+    assert (give(lines[:2])["withdrawn"], billed.value(total)) == (0, 22), "by default a line stays"
+
+    shown = give(lines[:2], "--complete", "--dry-run")
+    assert (shown["withdrawn"], shown["withdrawn_usd"], billed.value(total)) == (2, "5.500000000000", 22)
+    bad = give([*lines[:2], line("x")], "--complete", code=1)
+    assert (bad["bad_rows"], bad["withdrawn"], billed.value(total)) == (1, 0, 22)
+
+    path.write_text(bill(lines[:2]))
+    said = billed.run("import", "billing", str(path), "--complete")
+    assert "withdrawing 2 lines, 5.500000000000 USD billed, of OpenAI, 2026-11-01, account acc-1" in said.stderr
+    assert billed.value(total) == Decimal("16.50"), "other accounts and periods stay"
+    again = give(lines[:2], "--complete")
+    assert (again["withdrawn"], again["unchanged"]) == (0, 2)
+    history = billed.query(
+        "select charge_description, groupArray((billed_cost, withdrawn)) from"
+        " (select * from spendstream.v_bill_history order by version) group by line_id, charge_description"
+        " having count() > 1 order by 1"
+    )
+    assert [tuple(row) for row in history] == [
+        (f"line {i}", [(Decimal(f"{i}.25"), False), (Decimal(0), True)]) for i in (2, 3)
+    ]
+
+    back = give(lines, "--complete")
+    assert (back["new"] + back["changed"], back["withdrawn"], billed.value(total)) == (2, 0, 22)
+    assert billed.run("import", "billing", str(path), "--complete", "--no-wait", check=False).returncode == 2

@@ -7,52 +7,22 @@ import csv
 import io
 import json
 import re
-import subprocess
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.focus import EITHER_OR, FOCUS_1_2, NEVER_NULL, failures, needs_validator
 from tests.support.installation import Installation
 from tests.support.reports import CALLS
 
 pytestmark = pytest.mark.embedded
 PERIOD = "2026-01..2026-03"
-MANDATORY = """
-BilledCost BillingAccountId BillingAccountName BillingCurrency BillingPeriodEnd BillingPeriodStart ChargeCategory
-ChargeClass ChargeDescription ChargePeriodEnd ChargePeriodStart ContractedCost EffectiveCost InvoiceIssuerName ListCost
-PricingQuantity PricingUnit ProviderName PublisherName ServiceCategory ServiceName
-"""
-CONDITIONAL = """
-AvailabilityZone BillingAccountType CapacityReservationId CapacityReservationStatus ChargeFrequency
-CommitmentDiscountCategory CommitmentDiscountId CommitmentDiscountName CommitmentDiscountQuantity
-CommitmentDiscountStatus CommitmentDiscountType CommitmentDiscountUnit ConsumedQuantity ConsumedUnit ContractedUnitPrice
-InvoiceId ListUnitPrice PricingCategory PricingCurrency PricingCurrencyContractedUnitPrice PricingCurrencyEffectiveCost
-PricingCurrencyListUnitPrice RegionId RegionName ResourceId ResourceName ResourceType ServiceSubcategory SkuId SkuMeter
-SkuPriceDetails SkuPriceId SubAccountId SubAccountName SubAccountType Tags
-"""
-FOCUS_1_2 = {*MANDATORY.split(), *CONDITIONAL.split()}
-NEVER_NULL = {
-    *MANDATORY.split(),
-    *("ConsumedQuantity", "ConsumedUnit", "ContractedUnitPrice", "ListUnitPrice", "PricingCategory"),
-    *("SkuId", "SkuPriceId", "SkuMeter", "ServiceSubcategory", "ChargeFrequency"),
-} - {"ChargeClass"}
-FROM_1_3 = {"AllocatedTags"}
 COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-VALIDATOR = Path(".focus/bin/focus-validator").absolute()
-# InvoiceId-C-004 and -005 are the two arms of one OR (null, or not null): one of them fails for any file.
-EITHER_OR = {"InvoiceId-C-005-C"}
-APPLIES = (
-    "ACCOUNT_NAMING_SUPPORTED,NEGOTIATED_PRICING_SUPPORTED,PUBLIC_PRICE_LIST_SUPPORTED,USAGE_MEASUREMENT_SUPPORTED,"
-    "UNIT_PRICING_SUPPORTED,SUB_ACCOUNT_SUPPORTED,TAGGING_SUPPORTED,REGION_SUPPORTED"
-)
-
 Row = dict[str, str]
 
 
@@ -91,7 +61,7 @@ def test_columns_are_those_of_focus_and_ours_begin_with_x(exported: dict[str, li
     for rows in exported.values():
         columns = set(rows[0])
         assert columns >= FOCUS_1_2
-        assert all(name.startswith("x_") for name in columns - FOCUS_1_2 - FROM_1_3)
+        assert all(name.startswith("x_") for name in columns - FOCUS_1_2)
 
 
 def test_nulls_values_and_units_are_as_the_standard_wants_them(exported: dict[str, list[Row]]) -> None:
@@ -114,7 +84,9 @@ def test_cost_is_unit_price_times_quantity_and_no_price_is_negative(exported: di
         for kind in ("List", "Contracted"):
             price = Decimal(row[f"{kind}UnitPrice"])
             assert price >= 0
-            assert price * quantity == Decimal(row[f"{kind}Cost"])
+            # Each charge's cost is rounded to a pico-dollar; a row may stand for many.
+            rounded = Decimal(row.get("x_Charges", 1)) * Decimal("0.5e-12")
+            assert abs(price * quantity - Decimal(row[f"{kind}Cost"])) <= rounded
 
 
 def test_list_contracted_and_billed_differ_where_there_is_a_discount_or_margin(exported: dict[str, list[Row]]) -> None:
@@ -151,7 +123,6 @@ def test_tags_and_details_are_flat_json_objects(exported: dict[str, list[Row]]) 
         assert tags.get("team", "") == row["x_Team"]
         assert all(isinstance(value, str) and value for value in (*tags.values(), *details.values()))
         assert all(key.startswith("x_") for key in details)
-        assert (row["AllocatedTags"] != "") == (row["x_OwnerSource"] == "registry")
 
 
 def test_usage_without_a_price_is_no_charge(exported: dict[str, list[Row]]) -> None:
@@ -174,26 +145,11 @@ def test_parquet_holds_the_same_rows_with_decimals_and_times(
     assert sum(table["BilledCost"].to_pylist()) == total(exported["day"], "BilledCost")
 
 
-@pytest.mark.skipif(not VALIDATOR.exists(), reason="NOT TESTED: `make focus` installs the validator (Python ≥ 3.12)")
+@needs_validator
 @pytest.mark.parametrize("file_format", ["csv", "parquet"])
 def test_the_public_validator_finds_nothing(
     reported_installation: Installation, tmp_path: Path, file_format: str
 ) -> None:
-    export, found = tmp_path / f"focus.{file_format}", tmp_path / "found.xml"
+    export = tmp_path / f"focus.{file_format}"
     reported_installation.run("report", "focus", "--period", PERIOD, "--format", file_format, "--output", str(export))
-    [packages] = VALIDATOR.parents[1].glob("lib/python3*/site-packages")
-    done = subprocess.run(
-        [str(VALIDATOR), "--data-file", str(export), "--validate-version", "1.2", "--block-download",
-         "--applicability-criteria", APPLIES, "--output-type", "unittest", "--output-destination", str(found)],
-        cwd=packages,  # it looks its currency codes up from there
-        capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
-    assert found.exists(), done.stdout[-2000:] + done.stderr[-2000:]
-    assert failures(found) <= EITHER_OR
-
-
-def failures(report: Path) -> set[str]:
-    """Rules that failed."""
-    cases: list[Any] = list(ET.parse(report).iter("testcase"))
-    assert len(cases) > 500
-    return {case.get("name").split(" ")[0] for case in cases if case.find("failure") is not None}
+    assert failures(export) <= EITHER_OR

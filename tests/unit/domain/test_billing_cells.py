@@ -54,7 +54,6 @@ def test_amounts_are_read_as_spreadsheets_write_them(text: str, value: str) -> N
         "$",
         ".",
         "1e999",
-        "0." + "0" * 30 + "1",
         "1" + "0" * 24,
     ],
 )

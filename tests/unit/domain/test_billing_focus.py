@@ -124,13 +124,50 @@ def test_a_null_amount_counts_as_nothing_and_stays_null_beside_it() -> None:
 @pytest.mark.parametrize(
     ("cells", "column"),
     [({"BilledCost": "many"}, "BilledCost"), ({"BilledCost": "NULL"}, "BilledCost"), ({"ListCost": "1,5"}, "ListCost"),
-     ({"ChargePeriodEnd": "2023-02-01T30:00:00Z"}, "ChargePeriodEnd"), ({"ChargeCategory": "Gift"}, "ChargeCategory"),
+     ({"ChargePeriodStart": "2026-11-02T30:00Z"}, "ChargePeriodStart"), ({"ChargeCategory": "Gift"}, "ChargeCategory"),
      ({"ConsumedQuantity": "lots"}, "ConsumedQuantity"), ({"Tags": "team=a"}, "Tags"),
      ({"BillingCurrency": "EUR"}, "BillingCurrency"), ({"ChargePeriodEnd": "2026-11-01"}, "ChargePeriodEnd")],
 )  # fmt: skip
 def test_a_bad_cell_is_named_by_its_column(cells: dict[str, str], column: str) -> None:
     problems = read(line(**cells))
     assert [each.column for each in problems] == [column]
+
+
+def test_an_end_that_is_no_time_is_noted_and_no_reason_to_leave_the_money_out() -> None:
+    cells = line("0.50", ChargePeriodEnd="2026-11-02T30:00:00Z", BillingPeriodEnd="soon")
+    reader = FocusReader(list(cells), ORIGIN, Occurrences())
+    row = ledger_row(reader.read(7, list(cells.values())), 0)  # type: ignore[arg-type]
+    assert row["billed_cost"] == Decimal("0.5")
+    assert row["charge_period_end"] - row["charge_period_start"] == 86_400_000_000
+    assert row["billing_period_end"] == row["billing_period_start"] + 30 * 86_400_000_000
+    assert {(number, problem.column) for number, problem in reader.noted} == {
+        (7, "ChargePeriodEnd"), (7, "BillingPeriodEnd"),
+    }  # fmt: skip
+
+
+def test_columns_are_found_however_a_program_spells_them() -> None:
+    cells = {
+        "Billed Cost": "1",
+        "charge_period_start": "2026-11-01",
+        "PRICINGCURRENCY": "Token",
+        "x_Model": "m",
+        "": "?",
+    }
+    item = FocusReader(list(cells), ORIGIN, Occurrences()).read(2, list(cells.values()))
+    assert isinstance(item, dict)
+    assert (item["billed_cost"], item["columns"]) == ("1", {"PricingCurrency": "Token", "x_Model": "m"})
+
+
+def test_between_semicolons_a_comma_that_may_be_a_decimal_point_is_refused() -> None:
+    for text, problems in (("1,234", 1), ("1.234,50", 1), ("1,234.50", 0), ("1234.5", 0)):
+        cells = {"BilledCost": text, "ChargePeriodStart": "2026-11-01"}
+        read = FocusReader(list(cells), ORIGIN, Occurrences(), ";").read(2, list(cells.values()))
+        assert isinstance(read, list) == bool(problems), text
+
+
+def test_tags_may_be_a_list_of_keys_and_values() -> None:
+    assert read(line(Tags='[{"key": "team", "value": "search"}]'))["tags"] == {"team": "search"}
+    assert [each.column for each in read(line(Tags='[{"team": "search"}]'))] == ["Tags"]
 
 
 def test_every_bad_cell_of_a_row_is_named() -> None:

@@ -39,8 +39,16 @@ COLUMNS = {
     "seconds": "billing_period_start billing_period_end charge_period_start charge_period_end",
     "exact": "original_billed_cost original_effective_cost original_list_cost original_contracted_cost",
     "small": "cost_decimals",
+    "flag": "withdrawn",
 }
-TYPES = {**KINDS, "seconds": SECONDS, "exact": EXACT, "rate": pa.decimal128(38, 18), "small": pa.uint8()}
+TYPES = {
+    **KINDS,
+    "seconds": SECONDS,
+    "exact": EXACT,
+    "rate": pa.decimal128(38, 18),
+    "small": pa.uint8(),
+    "flag": pa.bool_(),
+}
 SCHEMA = pa.schema([pa.field(name, TYPES[kind]) for kind, names in COLUMNS.items() for name in names.split()])
 
 

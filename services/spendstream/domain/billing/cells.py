@@ -36,7 +36,10 @@ def known(text: str | None) -> str | None:
 
 
 def amount(text: str) -> Decimal:
-    """An exact amount: `12`, `-0.00000080000`, `1E-7`, `$10,000.00`, `(5.00)` for minus five."""
+    """An exact amount: `12`, `-0.00000080000`, `1E-7`, `$10,000.00`, `(5.00)` for minus five.
+
+    What is left behind the thirtieth decimal is rounded, half-even: doubles are written with such tails.
+    """
     bare, sign = text.strip(), ""
     if bare.startswith("(") and bare.endswith(")"):
         bare, sign = bare[1:-1].strip(), "-"
@@ -48,9 +51,15 @@ def amount(text: str) -> Decimal:
     value = decimal_from(sign + bare.replace(",", ""))
     if abs(value) >= LARGEST:
         raise ValueError(f"{text!r} is too large")
-    if decimals(value) > MOST_DECIMALS:
-        raise ValueError(f"{text!r} has more than {MOST_DECIMALS} decimals")
-    return value
+    return quantised(value, MOST_DECIMALS) if decimals(value) > MOST_DECIMALS else value
+
+
+def amount_without_decimal_comma(text: str) -> Decimal:
+    """The same, of a file whose cells are separated by semicolons: there `1,234` may be meant as 1.234, so a comma is
+    only taken for a separator of thousands where a point comes behind it."""
+    if "," in text and "." not in text.rpartition(",")[2]:
+        raise ValueError(f"{text!r} may have a decimal comma: write it with a decimal point")
+    return amount(text)
 
 
 def decimals(value: Decimal) -> int:
@@ -86,9 +95,11 @@ def moment(text: str) -> int:
 
 
 def _iso(text: str) -> datetime:
+    bare = text.removesuffix(" UTC")
+    midnight = re.sub(r"[T ]24:00(:00(\.0+)?)?", "T00:00", bare)
     try:
-        return datetime.fromisoformat(text.removesuffix(" UTC"))
-    except ValueError:
+        return datetime.fromisoformat(midnight) + timedelta(days=midnight != bare)
+    except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is not a time: write it as 2026-11-01T00:00:00Z") from None
 
 
@@ -104,16 +115,17 @@ def _us_date(text: str) -> datetime:
 
 
 def tags(text: str) -> dict[str, str]:
-    """Tags from a JSON object, or from its inside without the braces, as some exports write it.
+    """Tags from a JSON object, or from its inside without the braces, or from a list of `key` and `value`, as some
+    exports write it.
 
     A value that is not text keeps its JSON form; a tag without a value (null) is left out.
     """
-    body = text if text.startswith("{") else f"{{{text}}}"
+    body = text if text.startswith(("{", "[")) else f"{{{text}}}"
     try:
         found = json.loads(body)
-    except ValueError:
+        return text_map({each["key"]: each["value"] for each in found} if isinstance(found, list) else found)
+    except (ValueError, LookupError, TypeError):
         raise ValueError("is not a JSON object of tags") from None
-    return text_map(found)
 
 
 def text_map(found: Mapping[str, object]) -> dict[str, str]:

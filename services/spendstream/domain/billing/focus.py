@@ -1,8 +1,8 @@
 """Rows of a FOCUS 1.0 to 1.4 cost and usage file as `BillingItem` records.
 
-Columns are found by name in any case; unknown ones (x_ columns too) are kept as text under their own name. FOCUS 1.3
-replaced ProviderName by ServiceProviderName; files of any version may lack columns. What stands in for one is said in
-`warnings`.
+Columns are found by name in any case, with or without blanks and underscores; unknown ones (x_ columns too) are kept as
+text under their own name, those without a name are left out. FOCUS 1.3 replaced ProviderName by ServiceProviderName;
+files of any version may lack columns. What stands in for one is said in `warnings`, for a cell in `noted`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from spendstream.domain.billing import cells
+from spendstream.domain.billing.columns import spelled
 from spendstream.domain.billing.identity import Occurrences
 from spendstream.domain.money import PICO_PER_USD
 from spendstream.domain.prices.currency import USD, FxRates
@@ -82,12 +83,20 @@ class Origin:
 
 
 class FocusReader:
-    """Reads rows of one file; `HeaderError` when it cannot be a bill."""
+    """Reads rows of one file; `HeaderError` when it cannot be a bill.
 
-    def __init__(self, header: Sequence[str], origin: Origin, occurrences: Occurrences) -> None:
-        self._names = [name.strip().lstrip("\ufeff") for name in header]
+    `separator`: what its cells are separated by; between semicolons a comma may be a decimal point, so amounts that
+    could be read either way are refused. `noted`: cells that something else was taken for, by row.
+    """
+
+    def __init__(
+        self, header: Sequence[str], origin: Origin, occurrences: Occurrences, separator: str | None = ","
+    ) -> None:
+        self._names = [spelled(name) for name in header]
+        self._amount = cells.amount_without_decimal_comma if separator == ";" else cells.amount
+        self.noted: list[tuple[int, Problem]] = []
         lowered = [name.lower() for name in self._names]
-        twice = sorted({name for name in lowered if lowered.count(name) > 1})
+        twice = sorted({name for name in lowered if name and lowered.count(name) > 1})
         if twice:
             raise HeaderError(f"has the column {self._names[lowered.index(twice[0])]!r} twice")
         self._has = set(lowered)
@@ -138,14 +147,15 @@ class FocusReader:
             "source_file": self._origin.digest,
             "source_row": row,
             "imported_at": self._origin.imported_at,
+            "withdrawn": False,
             **{field: found.get(column.lower(), "") for field, column in TEXTS.items()},
             **{field: found.get(column.lower()) for field, column in UNITS.items()},
             **self._amounts(found, wrong),
-            **_times(found, wrong),
+            **self._times(row, found, wrong),
         }
         for name, column in QUANTITIES.items():
             text = found.get(column.lower())
-            value = None if text is None else _try(wrong, column, cells.amount, text, Decimal(0))
+            value = None if text is None else _try(wrong, column, self._amount, text, Decimal(0))
             item[name] = None if value is None else cells.plain(value)
         if not wrong:
             item |= self._rate(item, wrong)
@@ -164,7 +174,7 @@ class FocusReader:
         return {
             name: found[lowered]
             for name, lowered in zip(self._names, self._lowered, strict=True)
-            if lowered not in OWN and lowered in found
+            if name and lowered not in OWN and lowered in found
         }
 
     def _amounts(self, found: Mapping[str, str], wrong: list[Problem]) -> dict[str, Any]:
@@ -175,7 +185,7 @@ class FocusReader:
         for name, column in COSTS.items():
             text = found.get(column.lower())
             if text is not None:
-                before = cells.plain(_try(wrong, column, cells.amount, text, Decimal(0)))
+                before = cells.plain(_try(wrong, column, self._amount, text, Decimal(0)))
             elif name == "billed_cost":
                 wrong.append(Problem(column, "is missing"))
             elif column.lower() in self._has:
@@ -183,6 +193,13 @@ class FocusReader:
                 continue
             item |= {name: before, f"{name}_pico": pico(before or "0")}
         return item
+
+    def _times(self, row: int, found: Mapping[str, str], wrong: list[Problem]) -> dict[str, int]:
+        noted: list[Problem] = []
+        times = _times(found, wrong, noted)
+        for column, problem in noted:
+            self.noted.append((row, Problem(column, f"{problem}; the end of the day or month is taken")))
+        return times
 
     def _rate(self, item: Mapping[str, Any], wrong: list[Problem]) -> dict[str, str | None]:
         """The rate of the day the charge began; nothing for dollars."""
@@ -213,14 +230,19 @@ def _try(wrong: list[Problem], column: str, read: Callable[[str], Any], text: st
         return instead
 
 
-def _times(found: Mapping[str, str], wrong: list[Problem]) -> dict[str, int]:
+def _times(found: Mapping[str, str], wrong: list[Problem], noted: list[Problem]) -> dict[str, int]:
     """Billing and charge period in microseconds. A missing billing period is the charge's month, a missing charge
-    period the billing period; a missing end is the start's own day or month."""
+    period the billing period; a missing end is the start's own day or month. So is an end that is no time: it is no
+    reason to leave the money out, and goes to `noted`."""
+    starts = [name for name in TIMES if name.endswith("start")]
     read = {
-        name: _try(wrong, column, cells.moment, found[column.lower()], 0)
-        for name, column in TIMES.items()
-        if column.lower() in found
+        name: _try(wrong if name in starts else noted, TIMES[name], cells.moment, found[TIMES[name].lower()], None)
+        for name in TIMES
+        if TIMES[name].lower() in found
     }
+    read = {name: at for name, at in read.items() if at is not None or name in starts}
+    if wrong:
+        return {}
     start = read.get("charge_period_start", read.get("billing_period_start"))
     if start is None:
         wrong.append(Problem("ChargePeriodStart", "is missing"))
@@ -237,6 +259,6 @@ def _times(found: Mapping[str, str], wrong: list[Problem]) -> dict[str, int]:
     else:
         times["charge_period_end"] = read.get("charge_period_end", times["billing_period_end"])
     for kind, column in (("billing", "BillingPeriodEnd"), ("charge", "ChargePeriodEnd")):
-        if not wrong and times[f"{kind}_period_end"] < times[f"{kind}_period_start"]:
+        if times[f"{kind}_period_end"] < times[f"{kind}_period_start"]:
             wrong.append(Problem(column, "is before its start"))
     return times

@@ -66,6 +66,7 @@ def ledger_row(item: Item, appended_at: int) -> dict[str, Any]:
         "billed_tokens": tokens,
         "billed_requests": requests,
         "content": content(item),
+        "withdrawn": item["withdrawn"],
         "version": item["imported_at"] if item["imported_at"] is not None else appended_at,
     }
 
