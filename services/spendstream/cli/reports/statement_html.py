@@ -176,7 +176,7 @@ def places_for(amounts: Iterable[Decimal]) -> int:
 
 
 def money(amount: Decimal, places: int | None = None) -> str:
-    """An amount, rounded where `places` are fewer than it has; digits below a cent are small, zeros at the end unseen."""
+    """An amount, rounded where `places` are fewer than it has; digits below a cent are small, last zeros hidden."""
     if not amount:
         return "–"
     text = format(amount, f",.{places_for([amount]) if places is None else places}f")
