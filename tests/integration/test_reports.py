@@ -100,6 +100,8 @@ def test_a_period_without_usage_is_said_in_words_and_in_files_that_keep_their_ty
     for words in (("breakdown",), ("trend",), ("unit-economics",), ("breakdown", "--where", "team=nobody-has-it")):
         done = system.run("report", *words, "--period", "2020-02")
         assert done.stdout == "" and "no usage from 2020-02-01 00:00 to 2020-03-01 00:00" in done.stderr
+    other = system.run("report", "chargeback", "--period", "2026-02", "--org", "acme")
+    assert other.stdout == "" and "Nobody is charged" in other.stderr
     done = system.run("report", "chargeback", "--period", "2020-02")
     assert done.stdout == "" and "Nobody is charged anything in 2020-02, nor was in 2020-01" in done.stderr
     assert report(system, "breakdown", "--period", "2020-02")["total"]["cost_usd"] == "0.000000000000"

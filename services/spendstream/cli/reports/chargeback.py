@@ -25,6 +25,7 @@ COLUMNS = ("team", "direct", "allocated", "idle", "unallocated", "total USD", "b
 def chargeback(
     period: PeriodOption,
     team: Annotated[str | None, typer.Option("--team", help="Only this team; '' is what nobody owns.")] = None,
+    org: Annotated[str | None, typer.Option("--org", help="Only this organisation.")] = None,
     file_format: Annotated[
         StatementFormat,
         typer.Option("--format", help="html is a page for all and one a team, to print or to save as PDF."),
@@ -39,7 +40,7 @@ def chargeback(
     Example: spendstream report chargeback --period 2026-11 --team search --format html --output search.html
     """
     from spendstream.cli.reports.statement_html import statements_page  # noqa: PLC0415
-    from spendstream.operations.reports.chargeback import detail, statements  # noqa: PLC0415
+    from spendstream.operations.reports.chargeback import Whose, detail, statements  # noqa: PLC0415
     from spendstream.operations.store import Store  # noqa: PLC0415
     from spendstream.runtime.settings import Settings  # noqa: PLC0415
 
@@ -49,9 +50,9 @@ def chargeback(
     file_format = "json" if as_json else file_format
     check_output(file_format, output)
     with reaching():
-        store = Store(Settings.load())
-        found = statements(store, wanted, team)
-        rows = detail(store, wanted, team) if file_format in ("csv", "parquet", "json") else None
+        store, whose = Store(Settings.load()), Whose(team, org)
+        found = statements(store, wanted, whose)
+        rows = detail(store, wanted, whose) if file_format in ("csv", "parquet", "json") else None
     if team is not None and not found:
         raise CommandError(f"team {team!r} is charged nothing in {period}, nor was in the period before", CHECK_FAILED)
     if file_format == "html":
