@@ -212,6 +212,17 @@ def test_bills_and_gpus_are_shared_out_too_and_no_dollar_is_counted_twice(
     focus = "select x_Source, x_Kind, x_CountedIn, sum(BilledCost) from v_focus group by all order by all"
     assert system.query(focus) == [("gpu", "charge", None, 7), ("usage", "charge", None, 4 * EACH)]
 
+    # The statements say what each team is charged for, and by which rule; together they are every dollar.
+    chargeback = json.loads(system.run("report", "chargeback", "--period", MONTH, "--json").stdout)
+    statements = {statement["team"]: statement for statement in chargeback["statements"]}
+    for statement in statements.values():
+        assert sum(Decimal(item["cost_usd"]) for item in statement["items"]) == Decimal(statement["total_usd"])
+    ads = {(item["service"], item["why"]): Decimal(item["cost_usd"]) for item in statements["ads"]["items"]}
+    assert ads == {("ranker", ""): EACH, ("vector-db", "vector-db"): Decimal("2.5"), ("", "pool"): 1}
+    total = system.value("select sum(cost_usd) from v_allocated")
+    assert sum(Decimal(statement["total_usd"]) for statement in statements.values()) == total
+    assert sum(Decimal(row["cost_usd"]) for row in chargeback["rows"]) == total
+
     # A rule can say that the invoice counts, not the calls.
     system.run("apply", "-f", file(tmp_path, "invoice.yaml", INVOICE))
     reallocate(system, "--apply")

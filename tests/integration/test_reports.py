@@ -94,6 +94,24 @@ def test_a_trend_has_a_row_for_every_day_spent_or_not(system: Installation) -> N
     assert usd(teams) == system.value("select sum(cost_usd) from v_cost")
 
 
+def test_a_period_without_usage_is_said_in_words_and_in_files_that_keep_their_types(
+    system: Installation, tmp_path: Path
+) -> None:
+    for words in (("breakdown",), ("trend",), ("unit-economics",), ("breakdown", "--where", "team=nobody-has-it")):
+        done = system.run("report", *words, "--period", "2020-02")
+        assert done.stdout == "" and "no usage from 2020-02-01 00:00 to 2020-03-01 00:00" in done.stderr
+    other = system.run("report", "chargeback", "--period", "2026-02", "--org", "acme")
+    assert other.stdout == "" and "Nobody is charged" in other.stderr
+    done = system.run("report", "chargeback", "--period", "2020-02")
+    assert done.stdout == "" and "Nobody is charged anything in 2020-02, nor was in 2020-01" in done.stderr
+    assert report(system, "breakdown", "--period", "2020-02")["total"]["cost_usd"] == "0.000000000000"
+    empty = tmp_path / "empty.parquet"
+    system.run("report", "breakdown", "--period", "2020-02", "--format", "parquet", "--output", str(empty))
+    assert str(pq.read_table(empty).schema.field("cost_usd").type) == "decimal128(38, 12)"
+    page = system.run("report", "chargeback", "--period", "2020-02", "--format", "html").stdout
+    assert "Chargeback statement 2020-02" in page and "Nobody is charged anything" in page
+
+
 def test_statements_add_up_to_the_month_and_name_what_nobody_owns(system: Installation) -> None:
     found = report(system, "chargeback", "--period", "2026-02")
     spent = system.value("select sum(cost_usd) from v_cost where toYYYYMM(day) = 202602")
@@ -103,12 +121,14 @@ def test_statements_add_up_to_the_month_and_name_what_nobody_owns(system: Instal
     by_team = {statement["team"]: statement for statement in found["statements"]}
     assert set(by_team) == {"search", "assistants", "automation", "R&D <ops>", "unallocated"}
     nobody = by_team["unallocated"]
-    assert nobody["direct_usd"] == by_team["search"]["unallocated_usd"] == "0"
+    assert nobody["direct_usd"] == by_team["search"]["unallocated_usd"] == "0.000000000000"
     assert Decimal(nobody["unallocated_usd"]) == Decimal(nobody["total_usd"]) > 0
     assert Decimal(by_team["search"]["previous_usd"]) == system.value(
         "select sum(cost_usd) from v_cost where team = 'search' and toYYYYMM(day) = 202601"
     )
-    assert usd(by_team["search"]["top_services"]) == Decimal(by_team["search"]["total_usd"])
+    for statement in found["statements"]:
+        assert usd(statement["items"]) == Decimal(statement["total_usd"])
+    assert {item["why"] for item in nobody["items"]} == {"no owner on the event or in the registry"}
 
 
 def test_a_statement_is_one_accessible_page_that_loads_nothing(system: Installation, tmp_path: Path) -> None:
@@ -116,7 +136,7 @@ def test_a_statement_is_one_accessible_page_that_loads_nothing(system: Installat
     system.run("report", "chargeback", "--period", "2026-02", "--format", "html", "--output", str(path))
     page = Page()
     page.feed(path.read_text())
-    assert page.headings == ["h1"] * 5
+    assert page.headings == ["h1"] * 6  # all teams, then each
     assert page.language == "en"
     assert not page.loaded
     assert page.cells_without_scope == 0
@@ -226,7 +246,11 @@ class Page(HTMLParser):
         self.cells_without_scope += tag == "th" and "scope" not in given
         if tag in ("h1", "h2"):
             self.headings.append(tag)
-        if tag in ("script", "link", "img", "iframe") or "src" in given or "href" in given:
+        if (
+            tag in ("script", "link", "img", "iframe")
+            or "src" in given
+            or not (given.get("href") or "#").startswith("#")
+        ):
             self.loaded.append(tag)
 
     def handle_data(self, data: str) -> None:

@@ -1,11 +1,13 @@
 """`spendstream report breakdown` and `spendstream report trend`."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from spendstream.cli.failures import errors
 from spendstream.cli.output import print_table
 from spendstream.cli.reaching import JsonOption, reaching
 from spendstream.cli.reports.options import (
@@ -95,12 +97,20 @@ def _show(
         }  # fmt: skip
         write_table(table, document, file_format, output)
         return
-    rows = [(*row, _share(row[-1], total["cost_usd"])) for row in table.rows]
+    where = "".join(f", {name} {value!r}" for name, value in selection.equal.items())
+    title = f"{period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC{where}"
+    if not total["requests"] and not total["cost_usd"] and not total["unpriced_events"]:
+        errors.print(f"no usage from {title}", markup=False)
+        return
+    rows = [(*map(_readable, row), _share(row[-1], total["cost_usd"])) for row in table.rows]
     if by:
         rows.append((*("total" if i == 0 else "" for i in range(len(by))), *total.values(), ""))
-    where = "".join(f", {name} {value!r}" for name, value in selection.equal.items())
-    print_table(f"{period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC{where}",
-                [*table.columns, "share"], rows)  # fmt: skip
+    print_table(title, [*table.columns, "share"], rows)
+
+
+def _readable(value: Any) -> Any:
+    """Hours without seconds and offset: the title says UTC."""
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
 
 
 def _share(amount: Any, total: Any) -> str:

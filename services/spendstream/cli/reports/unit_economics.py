@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spendstream.cli.failures import USAGE, CommandError
+from spendstream.cli.failures import USAGE, CommandError, errors
 from spendstream.cli.output import console, print_table
 from spendstream.cli.reaching import JsonOption, reaching
 from spendstream.cli.reports.options import (
@@ -92,6 +92,9 @@ def unit_economics(
         }  # fmt: skip
         write_table(table, document, file_format, output)
         return
+    if not services:
+        errors.print(f"no usage from {_title(selection.period)}")
+        return
     print_table(_title(selection.period), COLUMNS, [_readable(row) for row in
                 [*table.rows, ("total", *_row(everything, users)[1:])]])  # fmt: skip
     if judged.band is not None:
@@ -100,6 +103,8 @@ def unit_economics(
     if months:
         console.print()
         _print_projection(projected, scale)
+    elif any(rates.values()):
+        errors.print("--growth and --efficiency are of a projection: say over how many --months", style="dim")
 
 
 def _row(usage: "Usage", users: int | None = None) -> tuple[Any, ...]:

@@ -71,17 +71,17 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def parquet_bytes(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
-    """One row group; amounts are decimal128(38, 12)."""
+    """One row group; amounts are decimal128(38, 12), also where there are none."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     out = io.BytesIO()
-    pq.write_table(pa.table({name: _array([row[i] for row in rows]) for i, name in enumerate(columns)}), out)
+    pq.write_table(pa.table({name: _array(name, [row[i] for row in rows]) for i, name in enumerate(columns)}), out)
     return out.getvalue()
 
 
-def _array(values: Sequence[Any]) -> Any:
+def _array(name: str, values: Sequence[Any]) -> Any:
     import pyarrow as pa  # noqa: PLC0415
 
-    decimals = any(isinstance(value, Decimal) for value in values)
+    decimals = name.endswith("_usd") or any(isinstance(value, Decimal) for value in values)
     return pa.array(values, pa.decimal128(USD_PRECISION, USD_SCALE) if decimals else None)

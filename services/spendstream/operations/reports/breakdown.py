@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Literal
 
-from spendstream.operations.reports.selection import DIMENSIONS, Selection, Table
+from spendstream.operations.reports.selection import DIMENSIONS, NO_MONEY, Selection, Table
 from spendstream.operations.store import Store
 
 Grain = Literal["hour", "day", "month"]
@@ -29,7 +28,7 @@ def trend(store: Store, selection: Selection, grain: Grain, by: Sequence[str], n
     if by:
         return found
     spent = {row[0]: row for row in found.rows}
-    nothing = (*(0 for _ in MEASURES[:-1]), Decimal(0))
+    nothing = (*(0 for _ in MEASURES[:-1]), NO_MONEY)
     end = min(selection.period.end, max(now, selection.period.start))
     slots = set(_slots(selection.period.start, end, grain)) | set(spent)
     return Table(found.columns, [spent.get(slot, (slot, *nothing)) for slot in sorted(slots)])

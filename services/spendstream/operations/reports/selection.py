@@ -17,6 +17,8 @@ DIMENSIONS: Mapping[str, str] = {
     "month": "toStartOfMonth(day)",
 }  # fmt: skip
 _EXACT = Context(prec=80)
+#: Zero as an amount: with its twelve decimals, as every other amount in a file.
+NO_MONEY = Decimal("0E-12")
 
 
 class Table(NamedTuple):
@@ -32,7 +34,7 @@ class Table(NamedTuple):
     def total(self, column: str) -> Any:
         """Exact sum of a column of counts or amounts."""
         i = list(self.columns).index(column)
-        return exact_sum(row[i] for row in self.rows)
+        return exact_sum((row[i] for row in self.rows), NO_MONEY if column.endswith("_usd") else 0)
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ class Selection:
         return Selection(period, self.equal)
 
 
-def exact_sum(values: Iterable[Any]) -> Any:
-    """Sum without the rounding of the default decimal context; 0 of nothing."""
-    total: Any = 0
+def exact_sum(values: Iterable[Any], nothing: Decimal | int = 0) -> Any:
+    """Sum without the rounding of the default decimal context; `nothing` where there are no values."""
+    total: Any = nothing
     for value in values:
         total = _EXACT.add(Decimal(total), value) if isinstance(value, Decimal) else total + value
     return total
