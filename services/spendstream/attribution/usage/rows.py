@@ -44,11 +44,16 @@ def charges(counted: pl.DataFrame, incarnation: str, partition: int) -> pa.Table
 
 def by_month(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """The rows of each month of `ts`: one insert block must not touch two partitions of the table."""
-    frame = pl.DataFrame(pl.from_arrow(table.select(["ts"]))).select(pl.col("ts").dt.strftime("%Y%m").alias("month"))
-    months = frame["month"]
-    distinct = sorted(months.unique().to_list())
-    for month in distinct:
-        yield month, table if len(distinct) == 1 else table.filter(pa.array((months == month).to_numpy()))
+    if not table.num_rows:
+        return
+    times = pl.Series(pl.from_arrow(table["ts"]))
+    ends = {times.min(), times.max()}
+    if len({moment.strftime("%Y%m") for moment in ends}) == 1:
+        yield ends.pop().strftime("%Y%m"), table
+        return
+    months = times.dt.strftime("%Y%m")
+    for month in sorted(months.unique().to_list()):
+        yield month, table.filter(pa.array((months == month).to_numpy()))
 
 
 def cost_messages(
