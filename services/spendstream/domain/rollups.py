@@ -9,6 +9,7 @@ Reading side (`Differences`): keeps the last value seen per row and passes on wh
 message changes nothing.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from itertools import accumulate
@@ -59,14 +60,30 @@ def lateness(occurred_at: Ints, watermark: int, allowed_us: int) -> tuple[Bools,
 
 @dataclass(frozen=True)
 class Touched:
-    """Rows a batch has changed, with their new cumulative values. `keys[i]` = dimensions, minute, epoch, late."""
+    """Rows a batch has changed, with their new cumulative values; everything has one entry a row.
 
-    keys: list[tuple[tuple[str, ...], int, int, bool]]
+    `groups`: the grain's dimensions and `minute`. `hashes`: of the dimensions alone (`hash_of`).
+    """
+
+    groups: pl.DataFrame
+    epochs: Ints
+    late: Bools
+    hashes: list[bytes]
     values: Ints
 
     @property
     def oldest_epoch(self) -> int | None:
-        return min((key[2] for key in self.keys), default=None)
+        return int(self.epochs.min()) if self.epochs.size else None
+
+
+NOTHING_TOUCHED = Touched(
+    pl.DataFrame(), np.empty(0, np.int64), np.empty(0, bool), [], np.empty((0, len(SUMS)), np.int64)
+)
+
+
+def hash_of(grain: str, dimensions: tuple[str, ...]) -> bytes:
+    """Eight bytes that stand for the dimensions of a row: the key of its messages."""
+    return hashlib.blake2b("\x1f".join((grain, *dimensions)).encode(), digest_size=8).digest()
 
 
 class SumOverflowError(Exception):
@@ -79,10 +96,11 @@ class SumOverflowError(Exception):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a batch adds: a group a row, with the sums the row will have."""
+    """What a batch adds: a group a row, with the sums the row will have; `found`: its row, -1 for a new one."""
 
     groups: pl.DataFrame
     keys: list[tuple[tuple[str, ...], int, int]]
+    found: Ints
     after: Ints
 
 
@@ -115,6 +133,7 @@ class Rollups:
         self.dimensions = GRAINS[grain]
         self._rows: dict[tuple[tuple[str, ...], int, int], int] = {}
         self._epochs: list[int] = []
+        self._hashes: list[bytes] = []
         self._values: Ints = np.zeros((1024, len(SUMS)), dtype=np.int64)
 
     def __len__(self) -> int:
@@ -148,27 +167,25 @@ class Rollups:
         over |= (groups["about"].abs() > BEYOND).to_numpy()
         if over.any():
             raise SumOverflowError(_too_much(events, groups.filter(pl.Series(over)).select(keys), before[over, COST]))
-        return Prepared(groups, names, after)
+        return Prepared(groups, names, found, after)
 
     def commit(self, prepared: Prepared) -> Touched:
         """Add what was prepared last."""
         rows = self._rows_of(prepared)
         self._values[rows] = prepared.after
-        touched = [
-            (dims, minute, self._epochs[row], block != ON_TIME)
-            for (dims, minute, block), row in zip(prepared.keys, rows.tolist(), strict=True)
-        ]
-        return Touched(touched, prepared.after)
+        numbers = rows.tolist()
+        epochs = np.array([self._epochs[row] for row in numbers], dtype=np.int64)
+        late = prepared.groups["late_block"].to_numpy() != ON_TIME
+        return Touched(prepared.groups, epochs, late, [self._hashes[row] for row in numbers], prepared.after)
 
     def _rows_of(self, prepared: Prepared) -> Ints:
         """Row number of each group; new groups open a row named by their first offset."""
-        found = np.empty(len(prepared.keys), dtype=np.int64)
-        for i, (key, offset) in enumerate(zip(prepared.keys, prepared.groups["offset"].to_list(), strict=True)):
-            row = self._rows.get(key)
-            if row is None:
-                row = self._rows[key] = len(self._epochs)
-                self._epochs.append(offset)
-            found[i] = row
+        found, offsets = prepared.found.copy(), prepared.groups["offset"].to_numpy()
+        for i in np.flatnonzero(found < 0).tolist():
+            key = prepared.keys[i]
+            found[i] = self._rows[key] = len(self._epochs)
+            self._epochs.append(int(offsets[i]))
+            self._hashes.append(hash_of(self.grain, key[0]))
         if len(self._epochs) > len(self._values):
             grown = np.zeros((max(len(self._epochs), 2 * len(self._values)), len(SUMS)), dtype=np.int64)
             grown[: len(self._values)] = self._values
@@ -192,7 +209,8 @@ class Rollups:
         rows = np.fromiter((row for _, row in kept), dtype=np.int64, count=len(kept))
         values = np.zeros((max(1024, len(kept)), len(SUMS)), dtype=np.int64)
         values[: len(kept)] = self._values[rows]
-        self._epochs = [self._epochs[row] for row in rows.tolist()]
+        self._epochs = [self._epochs[row] for _, row in kept]
+        self._hashes = [self._hashes[row] for _, row in kept]
         self._rows = {key: i for i, (key, _) in enumerate(kept)}
         self._values = values
 
@@ -212,6 +230,7 @@ class Rollups:
     def restore(self, snapshot: pl.DataFrame) -> None:
         dims = snapshot.select(self.dimensions).rows()
         keys = zip(dims, snapshot["minute"].to_list(), snapshot["late_block"].to_list(), strict=True)
+        self._hashes = [hash_of(self.grain, each) for each in dims]
         self._rows = {key: i for i, key in enumerate(keys)}
         self._epochs = snapshot["epoch"].to_list()
         self._values = np.zeros((max(1024, snapshot.height), len(SUMS)), dtype=np.int64)

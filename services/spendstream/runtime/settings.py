@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         alias="SPENDSTREAM_LINGER_MS",
         description="how long a batch of usage may wait to grow, milliseconds",
     )
-    batch_records: int = Field(20_000, alias="SPENDSTREAM_BATCH_RECORDS", description="records in a batch at most")
+    batch_records: int = Field(60_000, alias="SPENDSTREAM_BATCH_RECORDS", description="records in a batch at most")
     allowed_lateness_s: int = Field(
         600,
         alias="SPENDSTREAM_ALLOWED_LATENESS_S",

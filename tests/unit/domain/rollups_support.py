@@ -61,11 +61,13 @@ class Partition:
         for grain in self.grains:
             mine = counted if grain.grain == "owner" else counted.filter(pl.col("user_id") != "")
             touched = grain.add(mine)
-            for (dimensions, minute, epoch, is_late), values in zip(touched.keys, touched.values.tolist(), strict=True):
+            columns = (touched.epochs.tolist(), touched.late.tolist(), touched.values.tolist())
+            dimensions = touched.groups.select(*grain.dimensions, "minute").to_dicts()
+            for names, epoch, is_late, values in zip(dimensions, *columns, strict=True):
                 found.append(
                     {
-                        **dict(zip(grain.dimensions, dimensions, strict=True)), "grain": grain.grain,
-                        "minute": minute, "incarnation": "i", "source_partition": self.number, "epoch": epoch,
+                        **names, "grain": grain.grain, "incarnation": "i",
+                        "source_partition": self.number, "epoch": epoch,
                         "last_offset": last, "late": is_late, **dict(zip(SUMS, values, strict=True)),
                     }
                 )  # fmt: skip

@@ -181,4 +181,14 @@ def test_only_the_dearest_events_of_a_row_give_way() -> None:
 
 def test_a_batch_without_events_touches_nothing() -> None:
     touched = Rollups("owner").add(table([], []))
-    assert touched.keys == [] and touched.oldest_epoch is None
+    assert touched.hashes == [] and touched.oldest_epoch is None
+
+
+def test_a_row_has_the_same_message_key_in_every_minute_and_after_a_restart() -> None:
+    owner = Rollups("owner")
+    first = owner.add(table([Event(1, 0, "a", 5), Event(2, 0, "b", 5)], [False] * 2))
+    later = owner.add(table([Event(3, 60_000_000, "b", 5), Event(4, 0, "a", 1)], [False] * 2))
+    assert first.hashes == later.hashes[::-1] and len(set(first.hashes)) == 2
+    again = Rollups("owner")
+    again.restore(owner.snapshot())
+    assert again.add(table([Event(5, 0, "a", 1)], [False])).hashes == first.hashes[:1]

@@ -13,7 +13,7 @@ from spendstream.attribution.usage.positions import unpack_positions
 from spendstream.domain.attribution.dedup import Verdicts
 from spendstream.domain.prices import STATUSES, UNPRICED_REASONS
 from spendstream.domain.rollups import LATE_BLOCK, MINUTE_US, ON_TIME, lateness
-from spendstream.domain.tokens import BUCKETS, INPUT_BUCKETS, MAX_TOKENS, MISMATCH, REJECT_REASONS, normalise
+from spendstream.domain.tokens import BUCKETS, INPUT_BUCKETS, MAX_TOKENS, MISMATCH, REJECT_REASONS, REPORTED, normalise
 from spendstream.rating import Book
 from spendstream.runtime.dead_letters import Rejection
 from spendstream.runtime.kafka import attributes
@@ -29,6 +29,10 @@ LONGEST_TEXT = 1_000
 SELF_HOSTED = ("self-hosted", "self_hosted", "vllm", "ollama")
 # Free-form tags and the trace id may differ between two sends of one event; everything else is its content.
 NOT_CONTENT = ("org", "event_id", "trace_id", attributes.NAME)
+# What nothing behind pricing reads: every column that is carried on is filtered, copied and held for the ledger.
+DONE_WITH = (
+    *REPORTED, "convention", "service_tier", "route", "prompt_simhash", "prefix_hash", "complexity", "criticality",
+)  # fmt: skip
 NAMES = (
     "org", "event_id", "team", "project", "environment", "cost_center", "service", "feature", "user_id", "api_key_id",
     "provider", "model", "operation", "region", "service_tier", "status", "route", "prompt_hash", "session_id",
@@ -83,7 +87,7 @@ def rate(records: Sequence[Record], book: Book, kept: Collection[str] = ()) -> R
     nameless = (usage["event_id"] == "").to_numpy()
     identity = usage.select("org", "event_id").hash_rows(seed=1).to_numpy()
     content = usage.drop(NOT_CONTENT, strict=False).hash_rows(seed=2).to_numpy()
-    events = usage.with_columns(
+    events = usage.drop(DONE_WITH).with_columns(
         rated.provider.series("provider"),
         rated.model.series("model"),
         rated.tier.series("tier"),

@@ -33,7 +33,7 @@ from spendstream.schemas import decode
 
 log = structlog.get_logger()
 TOPIC = "usage"
-KEPT_ROWS = 200_000
+KEPT_ROWS = 500_000
 SURE_FOR_S = 10.0
 COUNTS = ("events", "priced", "partial", "unpriced", "duplicate", "rejected")
 

@@ -25,7 +25,7 @@ from spendstream.attribution.usage.positions import pack_positions
 from spendstream.attribution.usage.rows import cost_messages
 from spendstream.attribution.usage.state import PartitionState, Redo
 from spendstream.domain.attribution.dedup import Verdicts
-from spendstream.domain.rollups import SumOverflowError, Touched
+from spendstream.domain.rollups import NOTHING_TOUCHED, SumOverflowError, Touched
 from spendstream.rating import Book, BookShelf
 from spendstream.runtime import clock, metrics
 from spendstream.runtime.dead_letters import DeadLetters
@@ -187,8 +187,7 @@ class AttributionProcessor:
         settled = settle(batch, verdicts, book, state.watermark, self._allowed_us)
         if rows:
             return settled, self._add_rows(state, settled)
-        nothing = Touched([], np.empty((0, 0), dtype=np.int64))
-        return settled, (nothing, nothing)
+        return settled, (NOTHING_TOUCHED, NOTHING_TOUCHED)
 
     def _judge(self, state: PartitionState, batch: RatedBatch) -> Verdicts:
         """Verdicts over the valid events; the others are rejected already."""

@@ -1,9 +1,6 @@
 """Settled events as rows of `charges`, and touched roll-up rows as `costs` messages."""
 
-import hashlib
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -44,42 +41,33 @@ def charges(counted: pl.DataFrame, incarnation: str, partition: int) -> pa.Table
 
 def by_month(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """The rows of each month of `ts`: one insert block must not touch two partitions of the table."""
-    frame = pl.DataFrame(pl.from_arrow(table.select(["ts"]))).select(pl.col("ts").dt.strftime("%Y%m").alias("month"))
-    months = frame["month"]
-    distinct = sorted(months.unique().to_list())
-    for month in distinct:
-        yield month, table if len(distinct) == 1 else table.filter(pa.array((months == month).to_numpy()))
+    if not table.num_rows:
+        return
+    times = pl.Series(pl.from_arrow(table["ts"]))
+    ends = {times.min(), times.max()}
+    if len({moment.strftime("%Y%m") for moment in ends}) == 1:
+        yield ends.pop().strftime("%Y%m"), table
+        return
+    months = times.dt.strftime("%Y%m")
+    for month in sorted(months.unique().to_list()):
+        yield month, table.filter(pa.array((months == month).to_numpy()))
 
 
 def cost_messages(
     rollups: Rollups, touched: Touched, last_offset: int, incarnation: str, partition: int
 ) -> list[tuple[str, Message]]:
     """`costs` records of the touched rows, each with its organisation (which decides the partition)."""
-    if not touched.keys:
+    if not touched.hashes:
         return []
-    dimensions = [key[0] for key in touched.keys]
-    columns: dict[str, Any] = {
-        name: pl.Series([dims[i] for dims in dimensions], dtype=pl.String) for i, name in enumerate(rollups.dimensions)
-    }
-    columns |= {name: touched.values[:, i] for i, name in enumerate(SUMS)}
-    columns["minute"] = [key[1] for key in touched.keys]
-    columns["epoch"] = [key[2] for key in touched.keys]
-    columns["late"] = [key[3] for key in touched.keys]
     constants = {"grain": rollups.grain, "incarnation": incarnation}
     positions = {"source_partition": partition, "last_offset": last_offset}
-    rows = pl.DataFrame(columns).with_columns(
-        *(pl.lit("").alias(name) for name in {*OWNER_DIMENSIONS, *CALLER_DIMENSIONS} - set(columns)),
+    rows = touched.groups.select(
+        *rollups.dimensions, "minute",
+        *(pl.Series(name, touched.values[:, i]) for i, name in enumerate(SUMS)),
+        pl.Series("epoch", touched.epochs), pl.Series("late", touched.late),
+        *(pl.lit("").alias(name) for name in {*OWNER_DIMENSIONS, *CALLER_DIMENSIONS} - {*rollups.dimensions}),
         *(pl.lit(value).alias(name) for name, value in constants.items()),
         *(pl.lit(value, dtype=pl.Int64).alias(name) for name, value in positions.items()),
-    )
-    keys = (_key(rollups.grain, dims) for dims in dimensions)
-    return [
-        (dims[0], (key, value))
-        for dims, key, value in zip(dimensions, keys, encode_columns("CostRollup", rows), strict=True)
-    ]
-
-
-@lru_cache(maxsize=100_000)
-def _key(grain: str, dimensions: tuple[str, ...]) -> bytes:
-    """Hash of the dimensions: the message key."""
-    return hashlib.blake2b("\x1f".join((grain, *dimensions)).encode(), digest_size=8).digest()
+    )  # fmt: skip
+    orgs, values = rows["org"].to_list(), encode_columns("CostRollup", rows)
+    return [(org, (key, value)) for org, key, value in zip(orgs, touched.hashes, values, strict=True)]

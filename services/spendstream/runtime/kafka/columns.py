@@ -84,46 +84,47 @@ def decode_columns(
     Of the free-form attributes those `kept` stay; events have a column of them only where one of them has any.
     """
     rejects: list[Reject] = []
-    singles, batches = _sorted_by_schema(records, single, batch, rejects)
+    values = [record.value or b"" for record in records]
+    singles, batches = _sorted_by_schema(values, single, batch, rejects)
     parts = []
     if singles:
-        parts.append(_decode_singles(records, singles, single, kept, rejects))
+        parts.append(_decode_singles(values, singles, single, kept, rejects))
     if batches and batch is not None:
-        parts.append(_decode_batches(records, batches, single, batch, kept, rejects))
+        parts.append(_decode_batches(values, batches, single, batch, kept, rejects))
     return _in_log_order(parts, single, rejects)
 
 
 def _sorted_by_schema(
-    records: Sequence[Record], single: str, batch: str | None, rejects: list[Reject]
-) -> tuple[list[int], list[int]]:
+    values: Sequence[bytes], single: str, batch: str | None, rejects: list[Reject]
+) -> tuple[Sequence[int], Sequence[int]]:
     """Positions of single and of batch records; whatever has another frame is rejected."""
-    frames = [record.value[: HEADER.size] if record.value is not None else b"" for record in records]
+    frames = [value[: HEADER.size] for value in values]
     expected = frame(single)
-    if set(frames) == {expected}:
-        return list(range(len(records))), []
+    if frames.count(expected) == len(frames):
+        return range(len(frames)), ()
     single_frames = {expected, *earlier_frames(single)}
     batch_frames = {frame(batch), *earlier_frames(batch)} if batch is not None else set()
     singles = [i for i, found in enumerate(frames) if found in single_frames]
     batches = [i for i, found in enumerate(frames) if found in batch_frames]
     for i, found in enumerate(frames):
         if found not in single_frames | batch_frames:
-            rejects.append(Reject(i, -1, *_why_not(records[i].value)))
+            rejects.append(Reject(i, -1, *_why_not(values[i])))
     return singles, batches
 
 
-def _why_not(value: bytes | None) -> tuple[str, str]:
+def _why_not(value: bytes) -> tuple[str, str]:
     try:
         return "unknown_schema", f"schema id {frame_id(value)} does not belong on this topic"
     except Undecodable as error:
         return error.reason, str(error)
 
 
-def _bodies(records: Sequence[Record], positions: Sequence[int], record_name: str) -> list[bytes]:
-    values = [records[position].value or b"" for position in positions]
+def _bodies(values: Sequence[bytes], positions: Sequence[int], record_name: str) -> list[bytes]:
+    mine = values if len(positions) == len(values) else [values[position] for position in positions]
     earlier = earlier_frames(record_name)
     if earlier:
-        values = [_in_current_form(value) if value[: HEADER.size] in earlier else value for value in values]
-    return [value[HEADER.size :] for value in values]
+        mine = [_in_current_form(value) if value[: HEADER.size] in earlier else value for value in mine]
+    return [value[HEADER.size :] for value in mine]
 
 
 def _in_current_form(value: bytes) -> bytes:
@@ -147,38 +148,38 @@ def _arrow(bodies: list[bytes], record_name: str) -> pa.RecordBatch | None:
 
 
 def _good(
-    records: Sequence[Record], positions: list[int], record_name: str, rejects: list[Reject]
-) -> list[tuple[list[int], pa.RecordBatch]]:
+    values: Sequence[bytes], positions: Sequence[int], record_name: str, rejects: list[Reject]
+) -> list[tuple[Sequence[int], pa.RecordBatch]]:
     """Decode `positions`, halving around bad records; what fastavro refuses becomes a reject."""
-    decoded = _arrow(_bodies(records, positions, record_name), record_name)
+    decoded = _arrow(_bodies(values, positions, record_name), record_name)
     if decoded is not None:
         return [(positions, decoded)]
     if len(positions) > HALVING_FLOOR:
         middle = len(positions) // 2
         return [
-            *_good(records, positions[:middle], record_name, rejects),
-            *_good(records, positions[middle:], record_name, rejects),
+            *_good(values, positions[:middle], record_name, rejects),
+            *_good(values, positions[middle:], record_name, rejects),
         ]
-    plausible = [position for position in positions if _why_refused(records[position].value) is None]
-    together = _arrow(_bodies(records, plausible, record_name), record_name)
+    plausible = [position for position in positions if _why_refused(values[position]) is None]
+    together = _arrow(_bodies(values, plausible, record_name), record_name)
     kept = set(plausible if together is not None else [])
     for position in positions:
         if position in kept:
             continue
-        if _arrow(_bodies(records, [position], record_name), record_name) is not None:
+        if _arrow(_bodies(values, [position], record_name), record_name) is not None:
             kept.add(position)
         else:
             detail = f"{record_name}: the columnar decoder refuses it"
-            rejects.append(Reject(position, -1, *(_why_refused(records[position].value) or ("undecodable", detail))))
+            rejects.append(Reject(position, -1, *(_why_refused(values[position]) or ("undecodable", detail))))
     if not kept:
         return []
     if together is not None and len(kept) == len(plausible):
         return [(plausible, together)]
-    decoded = _arrow(_bodies(records, sorted(kept), record_name), record_name)
+    decoded = _arrow(_bodies(values, sorted(kept), record_name), record_name)
     return [(sorted(kept), decoded)] if decoded is not None else []
 
 
-def _why_refused(value: bytes | None) -> tuple[str, str] | None:
+def _why_refused(value: bytes) -> tuple[str, str] | None:
     """Reason and detail when fastavro does not take a value."""
     try:
         decode(value)
@@ -191,21 +192,21 @@ Part = tuple[pl.DataFrame, Ints, Ints]
 
 
 def _decode_singles(
-    records: Sequence[Record], positions: list[int], single: str, kept: Collection[str], rejects: list[Reject]
+    values: Sequence[bytes], positions: Sequence[int], single: str, kept: Collection[str], rejects: list[Reject]
 ) -> list[Part]:
     parts: list[Part] = []
-    for good, batch in _good(records, positions, single, rejects):
+    for good, batch in _good(values, positions, single, rejects):
         where = np.asarray(good, dtype=np.int64)
         parts.append((_frame(batch, kept), where, np.full(len(good), -1, dtype=np.int64)))
     return parts
 
 
 def _decode_batches(
-    records: Sequence[Record], positions: list[int], single: str, batch: str, kept: Collection[str],
+    values: Sequence[bytes], positions: Sequence[int], single: str, batch: str, kept: Collection[str],
     rejects: list[Reject],
 ) -> list[Part]:  # fmt: skip
     parts: list[Part] = []
-    for good, table in _good(records, positions, batch, rejects):
+    for good, table in _good(values, positions, batch, rejects):
         events = table.column("events")
         sizes = np.diff(np.asarray(events.offsets))
         items = events.flatten()

@@ -20,7 +20,7 @@ from faust.types import TP, ConsumerMessage
 from spendstream.runtime import metrics
 from spendstream.runtime.kafka.bare_records import leave_records_bare
 
-RUN_RECORDS = 20_000
+RUN_RECORDS = 60_000
 FETCH_BYTES = 8 * 1024 * 1024
 
 
