@@ -14,7 +14,7 @@ from spendstream.runtime.stack.apache_kafka import ApacheKafka
 from spendstream.runtime.stack.kafka_probe import serves
 from spendstream.runtime.stack.ports import PortTakenError, free_port
 from spendstream.runtime.stack.tansu import BrokerMissingError, Tansu
-from tests.support.stack import require_embedded, require_kafka
+from tests.support.stack import PATIENCE_S, require_embedded, require_kafka
 
 Broker = Tansu | ApacheKafka
 
@@ -38,7 +38,7 @@ def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     make: Callable[[Path], Broker] = request.param
     broker = make(tmp_path_factory.mktemp("broker"))
     broker.start()
-    broker.wait_ready()
+    broker.wait_ready(PATIENCE_S)
     yield broker
     broker.stop()
 
@@ -94,7 +94,7 @@ def test_a_killed_broker_starts_again_on_its_port(broker: Broker) -> None:
     broker.kill9()
     assert not serves(broker.port)
     broker.start()
-    broker.wait_ready()
+    broker.wait_ready(PATIENCE_S)
     assert serves(broker.port)
 
 
@@ -105,7 +105,7 @@ def test_kafka_keeps_acknowledged_records_through_kill_9(broker: Broker) -> None
     asyncio.run(produce(broker.bootstrap, "kept", values))
     broker.kill9()
     broker.start()
-    broker.wait_ready()
+    broker.wait_ready(PATIENCE_S)
     assert len(asyncio.run(consume(broker.bootstrap, "kept", 200))) == 200
     assert asyncio.run(produce(broker.bootstrap, "kept", [b"next"])) == [200]
 

@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from spendstream.runtime.stack.child import NotReadyError
 from spendstream.runtime.stack.clickhouse import ClickHouse
 from spendstream.runtime.stack.ports import PortTakenError, free_port
-from tests.support.stack import eventually, require_embedded
+from tests.support.stack import PATIENCE_S, eventually, require_embedded
 
 pytestmark = pytest.mark.embedded
 
@@ -29,7 +29,7 @@ def endpoint(tmp_path: Path) -> Iterator[ClickHouse]:
     require_embedded()
     endpoint = ClickHouse(free_port(), tmp_path / "clickhouse")
     endpoint.start()
-    endpoint.wait_ready()
+    endpoint.wait_ready(PATIENCE_S)
     yield endpoint
     endpoint.stop()
 
@@ -55,7 +55,7 @@ def insert(client: Client, number: int) -> None:
 
 def restart(endpoint: ClickHouse) -> Client:
     endpoint.start()
-    endpoint.wait_ready()
+    endpoint.wait_ready(PATIENCE_S)
     return connect(endpoint)
 
 
@@ -148,7 +148,7 @@ def test_a_password_is_asked_for_in_every_way_clickhouse_takes_it(tmp_path: Path
     endpoint = ClickHouse(free_port(), tmp_path / "clickhouse", user="ada", password="s3cret")
     endpoint.start()
     try:
-        endpoint.wait_ready()
+        endpoint.wait_ready(PATIENCE_S)
         assert connect(endpoint).command("SELECT 1") == 1
         with pytest.raises(DatabaseError, match="516"):
             clickhouse_connect.get_client(host="127.0.0.1", port=endpoint.port, user="ada", password="wrong")
