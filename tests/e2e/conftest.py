@@ -62,7 +62,7 @@ class System:
 
     def start(self, *arguments: str, gives_way: bool = False) -> "subprocess.Popen[str]":
         """A command that is not waited for; `gives_way` to those who watch it, so that they see it half way."""
-        command = [*(("nice", "-n", "19") if gives_way else ()), *PROGRAM, *arguments]
+        command = [*(("nice", "-n", "5") if gives_way else ()), *PROGRAM, *arguments]
         return subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -76,10 +76,12 @@ def test_bills_are_exact_imported_once_and_corrected_by_the_newest(billed: Insta
 def test_an_import_killed_half_way_is_given_again_and_the_bill_is_whole(billed: Installation, tmp_path: Path) -> None:
     path, count = tmp_path / "large.csv", 30_000
     path.write_text(bill([line("0.01", ChargeDescription=f"call {i}") for i in range(count)]))
-    command = ["nice", "-n", "19", sys.executable, "-m", "spendstream", "import", "billing", str(path)]
+    command = ["nice", "-n", "5", sys.executable, "-m", "spendstream", "import", "billing", str(path)]
     with subprocess.Popen(command, env={**os.environ, **billed.environment}) as first:
-        billed.until("select count() from spendstream.billing_items", lambda there: there > 0)
-        first.kill()
+        try:
+            billed.until("select count() from spendstream.billing_items", lambda there: there > 0)
+        finally:
+            first.kill()
     [report] = imported(billed, str(path))
     assert report["already_imported_at"] is None
     assert 0 < report["unchanged"] < count, "the import was not killed half way"
