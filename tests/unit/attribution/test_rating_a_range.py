@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from spendstream.attribution.limit import FUTURE_US
 from spendstream.attribution.usage.batch import planned_verdicts, rate, settle
 from spendstream.attribution.usage.positions import pack_positions
+from spendstream.attribution.usage.rows import by_month
 from spendstream.domain.attribution.dedup import DedupIndex, Verdicts
 from spendstream.domain.rollups import SUMS
 from spendstream.rating import Book, BookShelf
@@ -149,6 +151,16 @@ def test_totals_that_do_not_add_up_are_a_number_whoever_noticed() -> None:
     assert "email" not in str(found.events["attributes"].to_list())
     plain = rate(records([usage("c"), usage("d", attributes={"email": "x"})]), BOOK, {"token_mismatch"})
     assert not {"token_mismatch", "attributes"} & set(plain.events.columns)
+
+
+def test_charges_are_cut_where_a_month_ends_and_only_there() -> None:
+    july, june = 1_782_864_000_000_000, 1_782_864_000_000_000 - 1
+    for times in ([june, july, june], [july, july + 1], [june], []):
+        table = pa.table({"ts": pa.array(times, pa.timestamp("us", "UTC")), "at": list(range(len(times)))})
+        found = {month: rows["at"].to_pylist() for month, rows in by_month(table)}
+        months = ["202606" if at < july else "202607" for at in times]
+        expected = {month: [i for i, of in enumerate(months) if of == month] for month in set(months)}
+        assert found == expected
 
 
 def test_organisations_have_identities_of_their_own() -> None:

@@ -44,9 +44,9 @@ def by_month(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     if not table.num_rows:
         return
     times = pl.Series(pl.from_arrow(table["ts"]))
-    ends = {times.min(), times.max()}
-    if len({moment.strftime("%Y%m") for moment in ends}) == 1:
-        yield ends.pop().strftime("%Y%m"), table
+    ends = pl.Series([times.min(), times.max()], dtype=times.dtype).dt.strftime("%Y%m").unique().to_list()
+    if len(ends) == 1:  # nearly always
+        yield ends[0], table
         return
     months = times.dt.strftime("%Y%m")
     for month in sorted(months.unique().to_list()):
