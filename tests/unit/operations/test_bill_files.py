@@ -53,9 +53,11 @@ def quoted(by: str) -> str:
         TEXT.encode(), b"\xef\xbb\xbf" + TEXT.encode(), TEXT.encode("utf-16"), TEXT.encode("utf-16-be"),
         TEXT.encode("utf-16-le"), gzip.compress(TEXT.encode("utf-16")), TEXT.replace("\n", "\r\n").encode(),
         TEXT.replace("\n", "\r").encode(), separated(";").encode(), separated("\t").encode("utf-16"),
-        separated("|").encode(), quoted(";").encode(), quoted(",").encode(), (TEXT + ",,,\n\n" + "," * (len(LINES[0]) - 1) + "\n").encode(),
+        separated("|").encode(), quoted(";").encode(), quoted(",").encode(),
+        (TEXT + ",,,\n\n" + "," * (len(LINES[0]) - 1) + "\n").encode(),
     ],
-    ids=["utf-8", "bom", "utf-16", "utf-16-be", "utf-16-le", "gzip", "crlf", "cr", "semicolon", "tab", "pipe", "quoted semicolon", "quoted", "blank"],
+    ids=["utf-8", "bom", "utf-16", "utf-16-be", "utf-16-le", "gzip", "crlf", "cr", "semicolon", "tab", "pipe",
+         "quoted semicolon", "quoted", "blank"],
 )  # fmt: skip
 def test_a_csv_means_the_same_however_it_is_written(written: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bill"
