@@ -50,7 +50,7 @@ def line_count(path: Path) -> int:
 
 def separator(path: Path) -> str:
     """What stands between the cells: that which makes the most FOCUS columns of the header."""
-    counts = {each: known(header(path, each) or []) for each in SEPARATORS}
+    counts = {each: _columns_between(path, each) for each in SEPARATORS}
     return max(SEPARATORS, key=lambda each: counts[each])
 
 
@@ -86,6 +86,14 @@ def rows(path: Path, between: str) -> Iterator[Row]:
 def _reader(file: TextIO, between: str) -> Any:
     csv.field_size_limit(LONGEST_CELL)
     return csv.reader(file, strict=True, delimiter=between)
+
+
+def _columns_between(path: Path, between: str) -> int:
+    with text_of(path) as file:
+        try:
+            return known(next(_reader(file, between), []))
+        except csv.Error:  # quotes in places where only another separator makes sense of them
+            return 0
 
 
 def _unzipping(path: Path) -> Any:

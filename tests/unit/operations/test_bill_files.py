@@ -1,6 +1,8 @@
 """What people really hand in as a bill: every encoding, separator and Parquet type means the same amounts."""
 
+import csv
 import gzip
+import io
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -38,15 +40,24 @@ def separated(by: str) -> str:
     return TEXT.replace('"1,234.50"', "\0").replace(",", by).replace("\0", "1,234.50")
 
 
+def quoted(by: str) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=by, quoting=csv.QUOTE_ALL)
+    writer.writerows(csv.reader(io.StringIO(TEXT)))
+    return out.getvalue()
+
+
 @pytest.mark.parametrize(
     "written",
     [
         TEXT.encode(), b"\xef\xbb\xbf" + TEXT.encode(), TEXT.encode("utf-16"), TEXT.encode("utf-16-be"),
         TEXT.encode("utf-16-le"), gzip.compress(TEXT.encode("utf-16")), TEXT.replace("\n", "\r\n").encode(),
         TEXT.replace("\n", "\r").encode(), separated(";").encode(), separated("\t").encode("utf-16"),
-        separated("|").encode(), (TEXT + ",,,\n\n" + "," * (len(LINES[0]) - 1) + "\n").encode(),
+        separated("|").encode(), quoted(";").encode(), quoted(",").encode(),
+        (TEXT + ",,,\n\n" + "," * (len(LINES[0]) - 1) + "\n").encode(),
     ],
-    ids=["utf-8", "bom", "utf-16", "utf-16-be", "utf-16-le", "gzip", "crlf", "cr", "semicolon", "tab", "pipe", "blank"],
+    ids=["utf-8", "bom", "utf-16", "utf-16-be", "utf-16-le", "gzip", "crlf", "cr", "semicolon", "tab", "pipe",
+         "quoted semicolon", "quoted", "blank"],
 )  # fmt: skip
 def test_a_csv_means_the_same_however_it_is_written(written: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bill"
