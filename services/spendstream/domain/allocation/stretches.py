@@ -3,11 +3,11 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from itertools import pairwise
 
 from spendstream.domain.allocation.model import DIMENSIONS, SourceRow
 from spendstream.domain.allocation.rules import Rule
 from spendstream.domain.effective import Turns, day_of
-from spendstream.domain.money import split
 
 
 def turns(rules: Iterable[Rule]) -> Sequence[date]:
@@ -30,8 +30,8 @@ class Stretches:
         return [number for number in range(len(self)) if rule.effective.covers(self._turns.moment(number))]
 
     def cut(self, rows: Iterable[SourceRow]) -> list[list[SourceRow]]:
-        """The rows of each stretch. What lies in several is divided by its days in each, to the last unit, cost and
-        metrics alike; rows alike in everything else are summed before, so that it does not matter how they came."""
+        """The rows of each stretch. What lies in several is divided by its days, to the last unit, cost and metrics
+        alike; rows alike in everything else are summed before, so that it does not matter how they came."""
         found: list[list[SourceRow]] = [[] for _ in range(len(self))]
         across: dict[tuple[object, ...], SourceRow] = {}
         for row in rows:
@@ -55,13 +55,22 @@ class Stretches:
     def _parts(self, row: SourceRow) -> Iterator[tuple[int, SourceRow]]:
         first, end = row.days
         inside = [start for start in self._starts if first < start < end]
-        days = [(after - before).days for before, after in zip([first, *inside], [*inside, end], strict=True)]
-        numbers = range(self._number(first), self._number(first) + len(days))
-        costs = split(row.cost_pico_usd, days, numbers)
-        metrics = {name: split(quantity, days, numbers) for name, quantity in row.metrics.items()}
-        for i, number in enumerate(numbers):
+        bounds = [(day - first).days for day in (first, *inside, end)]
+        costs = _by_bounds(row.cost_pico_usd, bounds)
+        metrics = {name: _by_bounds(quantity, bounds) for name, quantity in row.metrics.items()}
+        for i, cost in enumerate(costs):
             quantities = {name: parts[i] for name, parts in metrics.items()}
-            yield number, row._replace(cost_pico_usd=costs[i], metrics=quantities)
+            yield self._number(first) + i, row._replace(cost_pico_usd=cost, metrics=quantities)
+
+
+def _by_bounds(amount: int, bounds: Sequence[int]) -> list[int]:
+    """What of an amount, even over the days up to the last bound, lies between one bound and the next.
+
+    Rounded where it has come to by each bound, not by part: other bounds change nothing between two of them.
+    """
+    sign, size, days = (-1 if amount < 0 else 1), abs(amount), bounds[-1]
+    come_to = [(2 * size * day + days) // (2 * days) for day in bounds]
+    return [sign * (later - earlier) for earlier, later in pairwise(come_to)]
 
 
 def _sum(one: SourceRow, other: SourceRow) -> SourceRow:
