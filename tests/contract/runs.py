@@ -16,7 +16,7 @@ from spendstream.schemas import Undecodable, frame_id, schema_ids
 from spendstream.schemas.catalogue import record_json
 from spendstream.schemas.codec import HEADER
 
-BATCH_OF = {"Usage": "UsageBatch"}
+BATCH_OF = {"Usage": "UsageBatch", "Correction": "CorrectionBatch"}
 #: (position in the run, place in its batch) of an event.
 Place = tuple[int, int]
 Values = list[bytes | None]

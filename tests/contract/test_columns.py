@@ -3,13 +3,15 @@
 import json
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spendstream.runtime.kafka.attributes import LONGEST_VALUE, NAME, attribute, map_array
+from spendstream.runtime.kafka.columns import BATCH_BYTES, encode_batches
 from spendstream.schemas import Undecodable, decode, encode
-from tests.contract.runs import Values, decoded, expected, found, refused
+from tests.contract.runs import BATCH_OF, Values, decoded, expected, found, refused
 from tests.contract.wire import LAST_US, example_files, from_json, schema, values
 
 USAGE, ROLLUP = values(schema("Usage")), values(schema("CostRollup"))
@@ -36,7 +38,7 @@ def assert_agreed(run: Values, single: str) -> None:
 
 @pytest.mark.parametrize("single", ["Usage", "CostRollup", "Correction"])
 def test_the_examples_decode_alike(single: str) -> None:
-    run: Values = [*examples(single), *(examples("UsageBatch") if single == "Usage" else [])]
+    run: Values = [*examples(single), *(examples(BATCH_OF[single]) if single in BATCH_OF else [])]
     assert len(run) >= 3
     assert_agreed(run, single)
 
@@ -100,6 +102,18 @@ def test_a_batch_of_a_thousand_passes_and_one_more_is_refused() -> None:
     columns = decoded(run, "Usage")
     assert columns.events.height == 1_000
     assert refused(columns) == {1: "batch_too_large"}
+
+
+def test_rows_packed_into_batches_are_the_rows_in_order_and_no_batch_is_too_large() -> None:
+    rows = decoded(examples("Correction") * 900, "Correction").events
+    wordy = rows.with_columns(pl.lit("x" * 1_000).alias("feature"))
+    for packed, limit in ((rows, 1_000), (wordy, BATCH_BYTES // 1_000)):
+        plain = packed.with_columns(pl.col("occurred_at", "known_at").cast(pl.Int64))
+        values: Values = [*encode_batches("CorrectionBatch", "Correction", plain)]
+        assert decoded(values, "Correction").events.equals(packed)
+        sizes = [len(decode(value)[1]["events"]) for value in values]
+        assert sum(sizes) == packed.height > max(sizes) > 0.5 * limit and max(sizes) <= limit
+    assert encode_batches("CorrectionBatch", "Correction", rows.clear()) == []
 
 
 MINIMAL = {"event_id": "e", "occurred_at": 0, "service": "s", "provider": "p", "model": "m"}

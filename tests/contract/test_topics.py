@@ -15,7 +15,7 @@ PUBLIC = {
     "billing": ("provider + period + line id", ("BillingItem",), False),
     "control": ("kind/name (Price adds effective_from and revision)", ("ControlDocument",), True),
     "costs": ("dimensions hash", ("CostRollup",), False),
-    "corrections": ("incarnation/partition/offset/item of the charge", ("Correction",), False),
+    "corrections": ("none", ("Correction", "CorrectionBatch"), False),
     "alerts": ("alert id", ("Alert",), False),
     "enforcement": ("scope", ("EnforcementState",), True),
     "recommendations": ("recommendation id", ("Recommendation",), True),

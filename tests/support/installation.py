@@ -62,6 +62,11 @@ class RunningService:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill9(self) -> None:
         self._signal(signal.SIGKILL)
 

@@ -14,6 +14,8 @@ from spendstream.attribution.gpu.processor import GpuProcessor
 from spendstream.attribution.gpu.repair import GpuRepair
 from spendstream.attribution.usage.ledger import Ledger, RecentRanges
 from spendstream.attribution.usage.processor import AttributionProcessor
+from spendstream.domain.corrections import POSITIONS
+from spendstream.domain.rollups import LATE_BLOCK
 from spendstream.runtime.kafka.consume import build_app
 from spendstream.runtime.kafka.transport import RunOptions
 from spendstream.runtime.projection import ColumnProjection, Projection, Projector
@@ -30,6 +32,8 @@ from spendstream.runtime.projection.tables import (
 from spendstream.runtime.service import Context
 
 CORRECTIONS_LINGER_MS = 100
+#: Records of corrections are large: no more at once than can be taken in at once.
+CORRECTIONS_RECORDS = LATE_BLOCK // POSITIONS
 
 
 def build(context: Context) -> Sequence[faust.App | Service]:
@@ -52,7 +56,8 @@ def build(context: Context) -> Sequence[faust.App | Service]:
     projector = Projector(context.clickhouse, tables)
     corrections, repairer = CorrectionProcessor(context), Repairer(context)
     corrections.assignment_changed = repairer.follow
-    corrected = build_app(context.settings, GROUP, [TOPIC], corrections, RunOptions(linger_ms=CORRECTIONS_LINGER_MS))
+    options = RunOptions(linger_ms=CORRECTIONS_LINGER_MS, records=CORRECTIONS_RECORDS)
+    corrected = build_app(context.settings, GROUP, [TOPIC], corrections, options)
     models = UnpricedModels(context.publisher)
     repair = GpuRepair(context, models)
     bills = BillProcessor(context)

@@ -1,5 +1,7 @@
 """Charges as they stand, a chunk of time at a time: enough of each to rate and to correct it."""
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,7 +11,7 @@ import polars as pl
 from spendstream.domain.tokens import BUCKETS
 from spendstream.runtime.clickhouse.writer import ClickHouse
 
-CHUNK_ROWS: Final = 250_000
+CHUNK_ROWS: Final = 500_000
 MINUTE_US: Final = 60_000_000
 TEXTS: Final = (
     "org", "event_id", "team", "project", "environment", "cost_center", "service", "feature", "user_id", "api_key_id",
@@ -28,8 +30,10 @@ _NUMBERS: Final = {
     **{f"{bucket}_tokens": f"{bucket}_tokens" for bucket in BUCKETS},
 }
 _COLUMNS: Final = ", ".join(
-    [*(f"toString({name}) as {name}_" for name in TEXTS), *(f"{sql} as {name}_" for name, sql in _NUMBERS.items())]
+    [*(f"{name} as {name}_" for name in TEXTS), *(f"{sql} as {name}_" for name, sql in _NUMBERS.items())]
 )
+#: Names that repeat come as they are stored, once each: a third of the bytes and of the time.
+_AS_STORED: Final = {"output_format_arrow_low_cardinality_as_dictionary": 1}
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,29 @@ def _joined(minutes: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]
 
 
 async def read(clickhouse: ClickHouse, parts: Sequence[tuple[Period, int]]) -> AsyncIterator[pl.DataFrame]:
-    """Charges of each part, ordered by time: columns TEXTS, positions, `revision`, tokens and `cost_pico_usd`."""
-    for part, _ in parts:
-        table = await clickhouse.query_arrow(
-            f"select {_COLUMNS}, cache_hit from v_charges where {part.where()} order by ts", part.parameters
-        )
-        frame = pl.DataFrame(pl.from_arrow(table)).rename({f"{name}_": name for name in (*TEXTS, *_NUMBERS)})
-        yield frame.with_columns(pl.col("cache_hit").cast(pl.Boolean), pl.col(list(_NUMBERS)).cast(pl.Int64))
+    """Charges of each part, in any order: columns TEXTS, positions, `revision`, tokens and `cost_pico_usd`.
+
+    Texts are strings or categories of them. The next part is asked for while the caller has one.
+    """
+    asked: deque[asyncio.Task[pl.DataFrame]] = deque()
+    try:
+        for part, _ in parts:
+            asked.append(asyncio.create_task(_charges_of(clickhouse, part)))
+            if len(asked) > 1:
+                yield await asked.popleft()
+        while asked:
+            yield await asked.popleft()
+    finally:
+        for task in asked:
+            task.cancel()
+
+
+async def _charges_of(clickhouse: ClickHouse, part: Period) -> pl.DataFrame:
+    table = await clickhouse.query_arrow(
+        f"select {_COLUMNS}, cache_hit from v_charges where {part.where()}", part.parameters, _AS_STORED
+    )
+    frame = pl.DataFrame(pl.from_arrow(table)).rename({f"{name}_": name for name in (*TEXTS, *_NUMBERS)})
+    return frame.with_columns(
+        pl.col("cache_hit").cast(pl.Boolean), pl.col("status", "price_id").cast(pl.String),
+        pl.col(list(_NUMBERS)).cast(pl.Int64),
+    )  # fmt: skip

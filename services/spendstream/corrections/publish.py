@@ -3,14 +3,12 @@
 import asyncio
 import hashlib
 import json
-import zlib
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
 
-from spendstream.runtime.kafka.columns import encode_columns
+from spendstream.runtime.kafka.columns import encode_batches
 from spendstream.runtime.kafka.publisher import Message, Publisher
 
 TOPIC: Final = "corrections"
@@ -35,21 +33,28 @@ def run_id(reason: str, **inputs: Any) -> str:
 async def publish(publisher: Publisher, changes: pl.DataFrame, run: CorrectionRun) -> int:
     """Publish `domain.corrections.differences` as corrections of a run; returns how many. Raises `NotNowError`."""
     count = await publisher.partitions(TOPIC)
-    for rows in changes.iter_slices(ROWS_AT_ONCE):  # the loop it runs on may have others to serve
-        for partition, messages in (await asyncio.to_thread(_messages, rows, run, count)).items():
-            await publisher.send(TOPIC, messages, partition=partition)
+    under_way: asyncio.Task[None] | None = None
+    for rows in changes.iter_slices(ROWS_AT_ONCE):  # some are sent while the next are encoded
+        messages = await asyncio.to_thread(_messages, rows, run, count)
+        if under_way is not None:
+            await under_way
+        under_way = asyncio.create_task(_send(publisher, messages))
+    if under_way is not None:
+        await under_way
     return changes.height
 
 
-def _messages(changes: pl.DataFrame, run: CorrectionRun, partitions: int) -> dict[int, list[Message]]:
+async def _send(publisher: Publisher, messages: list[list[Message]]) -> None:
+    for partition, mine in enumerate(messages):
+        await publisher.send(TOPIC, mine, partition=partition)
+
+
+def _messages(changes: pl.DataFrame, run: CorrectionRun, partitions: int) -> list[list[Message]]:
     """Messages by partition. One charge, one partition: so all see the same of its corrections first."""
     rows = changes.with_columns(
-        pl.lit(run.run_id).alias("run_id"), pl.lit(run.reason).alias("reason"),
-        pl.lit(run.known_at, dtype=pl.Int64).alias("known_at"),
+        pl.col(pl.Categorical).cast(pl.String), pl.lit(run.run_id).alias("run_id"),
+        pl.lit(run.reason).alias("reason"), pl.lit(run.known_at, dtype=pl.Int64).alias("known_at"),
     )  # fmt: skip
-    charge = pl.concat_str("incarnation", "source_partition", "source_offset", "item", separator="/")
-    messages: dict[int, list[Message]] = defaultdict(list)
-    for key, value in zip(rows.select(charge).to_series().to_list(), encode_columns("Correction", rows), strict=True):
-        encoded = key.encode()
-        messages[zlib.crc32(encoded) % partitions].append((encoded, value))
-    return messages
+    home = pl.col("source_offset") % partitions
+    mine = (rows if partitions == 1 else rows.filter(home == partition) for partition in range(partitions))
+    return [[(None, value) for value in encode_batches("CorrectionBatch", "Correction", part)] for part in mine]

@@ -1,5 +1,6 @@
 """Rating a period again: first what would change, then, if wanted, the corrections."""
 
+import asyncio
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ async def diff(clickhouse: ClickHouse, period: Period, prices: Prices, progress:
     total, found = sum(count for _, count in parts), Diff()
     progress(0, total)
     async for charges in read(clickhouse, parts):
-        found.add(charges.height, changes(charges, prices))
+        found.add(charges.height, await asyncio.to_thread(changes, charges, prices))
         progress(found.examined, total)
     found.gone = await _gone(clickhouse, period)
     return found

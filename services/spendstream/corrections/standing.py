@@ -34,7 +34,7 @@ async def topic_ends(settings: Settings, partitions: int) -> TopicEnds:
 
 
 async def not_taken_in(clickhouse: ClickHouse, topic: TopicEnds) -> int:
-    """Corrections below these ends that are not in the table yet."""
+    """Records of corrections below these ends that are not in the table yet."""
     newest = "select argMax(incarnation, written_at) from correction_positions"
     rows = await clickhouse.query(
         "select partition, max(last) from correction_positions"

@@ -9,6 +9,7 @@ from spendstream.corrections.charges import Period
 from spendstream.corrections.publish import TOPIC, CorrectionRun, run_id
 from spendstream.corrections.reprice import Diff, apply, diff
 from spendstream.corrections.standing import not_taken_in, topic_ends
+from spendstream.domain.corrections import POSITIONS
 from spendstream.operations.arrival import NotQueryableError, until_nothing_waits
 from spendstream.operations.store import Store
 from spendstream.rating import PRICE_KINDS, BookShelf
@@ -96,7 +97,7 @@ class Repricing:
 
         async def waiting() -> str | None:
             count = await not_taken_in(self._clickhouse, on_topic)
-            return f"{count} corrections to be taken in" if count else None
+            return f"{count} records of corrections to be taken in" if count else None
 
         await until_nothing_waits(self._settings, waiting, self._deadline, self._reports.waiting)
 
@@ -106,7 +107,7 @@ class Repricing:
         sums = "(sum(cost_usd), sum(priced_events), sum(unpriced_events))"
         # The last row is asked for first: whole sums are worth their while only when it is there.
         for corrections, rolled_up in (
-            ("max(log_offset) from corrections", "max(last_offset) from cost_by_minute"),
+            (f"{POSITIONS} * max(log_offset) from corrections", "max(last_offset) from cost_by_minute"),
             (f"{sums} from corrections final", f"{sums} from cost_by_minute final"),
         ):
             [(wanted, there)] = await self._clickhouse.query(

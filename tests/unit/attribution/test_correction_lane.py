@@ -11,16 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spendstream.attribution.corrections import processor
 from spendstream.attribution.corrections import state as correction_state
 from spendstream.attribution.corrections.processor import take_in
 from spendstream.attribution.corrections.state import CorrectionFiles, CorrectionState, by_block
 from spendstream.cost_stream.differences import deltas
 from spendstream.domain import rollups
-from spendstream.domain.rollups import MINUTE_US, Differences
+from spendstream.domain.corrections import POSITIONS as PLACES
+from spendstream.domain.rollups import LATE_BLOCK, MINUTE_US, Differences
+from spendstream.runtime.kafka.columns import BATCH_LIMIT
 from spendstream.runtime.kafka.consume import Run
 from spendstream.schemas import encode
 
-BLOCK, DAY_MS = 8, 100
+BLOCK, POSITIONS, DAY_MS = 16, 4, 100
 BOUNDED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Truth = Counter[tuple[str, str, str, int]]
 
@@ -31,6 +34,8 @@ def small_blocks() -> Iterator[None]:
         patch.setattr(rollups, "LATE_BLOCK", BLOCK)
         patch.setattr(rollups, "MANY_ROWS", 4)
         patch.setattr(correction_state, "LATE_BLOCK", BLOCK)
+        patch.setattr(correction_state, "POSITIONS", POSITIONS)
+        patch.setattr(processor, "POSITIONS", POSITIONS)
         patch.setattr(correction_state, "DAY_MS", DAY_MS)
         yield
 
@@ -46,13 +51,23 @@ def correction(charge: int, revision: int, cost: int, **fields: Any) -> dict[str
 
 
 def log_of(entries: Sequence[tuple[int, int, int, int, int]], start: int = 0) -> list[Any]:
-    """Records of (offset step, milliseconds on, charge, revision, cost)."""
-    offset, at, found = start, 1_000, []
+    """Records of (offset step, milliseconds on, charge, revision, cost); what no step and no pause parts is a batch."""
+    offset, at, found, batch = start, 1_000, list[Any](), list[dict[str, Any]]()
+
+    def record() -> None:
+        single = len(batch) == 1 and batch[0]["source_offset"] % 2
+        value = encode("Correction", batch[0]) if single else encode("CorrectionBatch", {"events": batch})
+        found.append(SimpleNamespace(offset=offset, timestamp=at, key=None, value=value, headers=()))
+        batch.clear()
+
     for step, pause, charge, revision, cost in entries:
+        if batch and (step or pause or len(batch) == POSITIONS):
+            record()
+            offset += 1
         offset, at = offset + step, at + pause
-        value = encode("Correction", correction(charge, revision, cost))
-        found.append(SimpleNamespace(offset=offset, timestamp=at, key=b"k", value=value, headers=()))
-        offset += 1
+        batch.append(correction(charge, revision, cost))
+    if batch:
+        record()
     return found
 
 
@@ -74,9 +89,9 @@ def published(state: CorrectionState, records: Sequence[Any], cuts: Sequence[int
     places = sorted({0, len(records), *(cut for cut in cuts if cut < len(records))})
     for start, end in pairwise(places):
         for part in by_block(records[start:end]):
-            _, messages = take_in(state, Run("corrections", 0, part), caller_rows=True)
+            taken = take_in(state, Run("corrections", 0, part), caller_rows=True)
             state.applied = part[-1].offset
-            yield [value for _, (_, value) in messages]
+            yield [value for _, (_, value) in taken.messages]
 
 
 def read(values: Sequence[bytes], cuts: Sequence[int]) -> Truth:
@@ -137,7 +152,7 @@ def test_a_worker_that_dies_in_mid_batch_and_begins_again_changes_nothing(
 
 
 def test_the_rest_of_a_block_whose_beginning_is_gone_is_not_summed_up_again() -> None:
-    before = [(0, 0, charge, 1, 10) for charge in range(3)]
+    before = [(0, 1, charge, 1, 10) for charge in range(3)]
     later = [(0, DAY_MS, charge, 1, 10) for charge in range(5, 8)]
     records = log_of([*before, *later])
     values = [value for batch in published(CorrectionState("i"), records, [2]) for value in batch]
@@ -152,9 +167,13 @@ def test_the_rest_of_a_block_whose_beginning_is_gone_is_not_summed_up_again() ->
 
 def test_readers_forget_corrections_of_blocks_that_are_over() -> None:
     newest, *old = [4, *range(0, 2_000, 5)]
-    log = log_of([(0, 0, charge, 1, 1) for charge in (newest, *old)])
+    log = log_of([(1, 0, charge, 1, 1) for charge in (newest, *old)])
     values = [value for batch in published(CorrectionState("i"), log, range(0, 400, 5)) for value in batch]
     differences = Differences(2 * MINUTE_US)
     for i, value in enumerate(values):
         deltas(differences, [SimpleNamespace(offset=i, value=value, key=None, timestamp=0)])  # type: ignore[list-item]
     assert len(values) > 400 and len(differences) < 100
+
+
+def test_a_record_has_a_position_for_each_member_of_a_batch() -> None:
+    assert PLACES >= BATCH_LIMIT and LATE_BLOCK % PLACES == 0

@@ -1,13 +1,14 @@
 """The processor on `corrections`: each correction that counts becomes part of `costs` and a row of the ledger.
 
 Of two corrections that make the same revision of a charge the first counts (`domain.corrections.Revisions`). What
-counts is summed per minute and dimensions like usage, under the positions of this topic, and always in late rows: the
+counts is summed per minute and dimensions like usage, under its own positions, and always in late rows: the
 minute was rated long ago. `costs` first, then ClickHouse; a run is done when both have it.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -28,10 +29,10 @@ from spendstream.attribution.corrections.state import (
 )
 from spendstream.attribution.publishing import publish_costs
 from spendstream.attribution.usage.cards import RateCards
-from spendstream.attribution.usage.rows import cost_messages
+from spendstream.attribution.usage.rows import hashes_of, row_messages
 from spendstream.corrections.rerate import is_known
 from spendstream.corrections.standing import incarnation_of
-from spendstream.domain.rollups import MINUTE_US, SUMS
+from spendstream.domain.corrections import POSITIONS
 from spendstream.rating import BookShelf
 from spendstream.runtime import metrics
 from spendstream.runtime.clickhouse.money import usd_array
@@ -129,17 +130,23 @@ class CorrectionProcessor:
 
     async def _take(self, lane: CorrectionLane, run: Run) -> None:
         state, publisher = lane.state, self._context.publisher
-        accepted, messages = await asyncio.to_thread(take_in, state, run, self._context.settings.caller_rows)
-        publish = partial(publish_costs, publisher, messages)
-        await retrying("publishing corrections", publish, retry_on=(NotNowError,))
-        if accepted.height:
-            await self._write_cards(accepted)
-            table = await asyncio.to_thread(_table, accepted, state.incarnation, run.partition)
-            await self._context.clickhouse.insert("corrections", table)
+        taken = await asyncio.to_thread(take_in, state, run, self._context.settings.caller_rows)
+        publish = partial(publish_costs, publisher, taken.messages)
+        both = (
+            retrying("publishing corrections", publish, retry_on=(NotNowError,)),
+            self._write(taken.counted, state.incarnation, run.partition),
+        )
+        await asyncio.gather(*both)
         await self._context.clickhouse.insert("correction_positions", _position(state, run))
         state.applied = run.last
-        metrics.corrections_total.labels("counted").inc(accepted.height)
-        metrics.corrections_total.labels("void").inc(len(run.records) - accepted.height)
+        metrics.corrections_total.labels("counted").inc(taken.counted.height)
+        metrics.corrections_total.labels("void").inc(taken.void)
+
+    async def _write(self, counted: pl.DataFrame, incarnation: str, partition: int) -> None:
+        if counted.height:
+            await self._write_cards(counted)
+            table = await asyncio.to_thread(_table, counted, incarnation, partition)
+            await self._context.clickhouse.insert("corrections", table)
 
     async def _write_cards(self, accepted: pl.DataFrame) -> None:
         """The cards of the prices charges have now, before the corrections that name them."""
@@ -150,9 +157,18 @@ class CorrectionProcessor:
         await self._cards.write(named, book)
 
 
-def take_in(state: CorrectionState, run: Run, caller_rows: bool) -> tuple[pl.DataFrame, list[tuple[str, Message]]]:
-    """The corrections of a run that count, and the `costs` messages of the rows they change."""
-    columns = decode_columns(run.records, "Correction")
+@dataclass(frozen=True)
+class Taken:
+    """What a run comes to: corrections that count, how many do not, and `costs` messages of the rows they change."""
+
+    counted: pl.DataFrame
+    void: int
+    messages: list[tuple[str, Message]]
+
+
+def take_in(state: CorrectionState, run: Run, caller_rows: bool) -> Taken:
+    """Take a run of records into the state."""
+    columns = decode_columns(run.records, "Correction", "CorrectionBatch")
     for reject in columns.rejects:
         log.error("our own correction cannot be read", offset=run.records[reject.record].offset, why=reject.detail)
     offsets = np.array([record.offset for record in run.records], dtype=np.int64)
@@ -161,32 +177,25 @@ def take_in(state: CorrectionState, run: Run, caller_rows: bool) -> tuple[pl.Dat
     found = columns.events.with_columns(
         pl.col("occurred_at", "known_at").cast(pl.Int64),
         pl.Series("offset", offsets[columns.record]),
+        pl.Series("position", offsets[columns.record] * POSITIONS + np.maximum(columns.item, 0)),
         pl.Series("block", blocks[columns.record]),
     )
-    accepted = state.revisions.accept(found)
+    counted = state.revisions.accept(found)
     if state.torn == NOTHING:
         state.torn = int(blocks[0])
     # What is left of a block whose beginning is gone was summed up and published when it was whole.
     torn = (pl.col("block") == state.torn) & (pl.col("offset") < state.lost_until)
-    rows = _rows(accepted.filter(~torn))
-    messages: list[tuple[str, Message]] = []
+    parts = rows_of_blocks(pl.col("block"), pl.col("position"), pl.col("cost_pico_usd"))
+    rows = counted.filter(~torn).with_columns(parts.alias("block"))
     callers = rows.filter((pl.col("user_id") != "") | (pl.col("api_key_id") != ""))
-    for rollups, mine in ((state.owner, rows), (state.caller, callers if caller_rows else callers.clear())):
-        rollups.close_blocks(int(blocks[0]) * PARTS)
-        messages += cost_messages(rollups, rollups.add(mine), run.last, state.incarnation, run.partition)
-    return accepted, messages
-
-
-def _rows(corrections: pl.DataFrame) -> pl.DataFrame:
-    """Corrections as `Rollups.add` wants them: they change money and statuses, no counts of anything else."""
-    failed = pl.col("call_status") != "ok"
-    nothing = (name for name in SUMS if name not in (*COUNTS, "cost_pico_usd", "error_cost_pico_usd"))
-    return corrections.with_columns(
-        (pl.col("occurred_at") // MINUTE_US * MINUTE_US).alias("minute"),
-        rows_of_blocks(pl.col("block"), pl.col("offset"), pl.col("cost_pico_usd")).alias("late_block"),
-        pl.when(failed).then(pl.col("cost_pico_usd")).otherwise(0).alias("error_cost_pico_usd"),
-        *(pl.lit(0, dtype=pl.Int64).alias(name) for name in nothing),
-    )
+    messages: list[tuple[str, Message]] = []
+    last = (run.last + 1) * POSITIONS - 1
+    for sums, mine in ((state.owner, rows), (state.caller, callers if caller_rows else callers.clear())):
+        sums.close_blocks(int(blocks[0]) * PARTS)
+        if (changed := sums.add(mine).with_columns(late=True)).height:
+            hashes = hashes_of(sums.grain, changed)
+            messages += row_messages(sums.grain, changed, hashes, last, state.incarnation, run.partition)
+    return Taken(counted, found.height - counted.height, messages)
 
 
 def _table(accepted: pl.DataFrame, incarnation: str, partition: int) -> pa.Table:

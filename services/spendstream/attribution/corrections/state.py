@@ -3,7 +3,7 @@
 State is a function of the log alone: which revisions counted, and the sums of the running block. The files under
 SPENDSTREAM_HOME/attribution-corrections/<partition> only save the way from the start of the log.
 
-A block is a day of broker time within `LATE_BLOCK` offsets. Roll-up rows of corrections never outlive their block, so
+A block is a day of broker time within `LATE_BLOCK` positions. Roll-up rows of corrections never outlive their block, so
 nothing older than a day is needed to carry on, however long ago the log was begun. A correction so large that a block
 of its like would not add up in 64 bits has a row of its own.
 """
@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from spendstream.domain.corrections import Revisions
-from spendstream.domain.rollups import LATE_BLOCK, Rollups
+from spendstream.domain.corrections import POSITIONS, CorrectionSums, Revisions
+from spendstream.domain.rollups import LATE_BLOCK
 from spendstream.runtime.kafka.transport import Record
 
 DAY_MS: Final = 86_400_000
 NOTHING: Final = -1
-#: Places of the offset's block in the number of a block: enough for 2^44 offsets and a thousand years of days.
+#: Places of the position's block in the number of a block: enough for 2^34 records and a thousand years of days.
 BLOCK_BITS: Final = 28
 PARTS: Final = 1 << 17
 LARGE: Final = 2**62 // LATE_BLOCK
@@ -49,8 +49,8 @@ class CorrectionState:
     lost_until: int = 0
     torn: int = NOTHING
     revisions: Revisions = field(default_factory=Revisions)
-    owner: Rollups = field(default_factory=lambda: Rollups("owner"))
-    caller: Rollups = field(default_factory=lambda: Rollups("caller"))
+    owner: CorrectionSums = field(default_factory=lambda: CorrectionSums("owner"))
+    caller: CorrectionSums = field(default_factory=lambda: CorrectionSums("caller"))
 
     def blocks(self, offsets: Ints, appended_ms: Ints) -> Ints:
         """The block of each of the next records; moves the clock on."""
@@ -58,21 +58,27 @@ class CorrectionState:
             return offsets
         clock = np.maximum.accumulate(np.maximum(appended_ms, self.clock_ms))
         self.clock_ms = int(clock[-1])
-        return (clock // DAY_MS << BLOCK_BITS) + offsets // LATE_BLOCK
+        numbers: Ints = (clock // DAY_MS << BLOCK_BITS) + block_of(offsets)
+        return numbers
 
 
-def rows_of_blocks(blocks: pl.Expr, offset: pl.Expr, amount: pl.Expr) -> pl.Expr:
+def block_of(offset: Any) -> Any:
+    """Which block of positions the corrections of a record are in."""
+    return offset * POSITIONS // LATE_BLOCK
+
+
+def rows_of_blocks(blocks: pl.Expr, position: pl.Expr, amount: pl.Expr) -> pl.Expr:
     """The part of its block that a correction is summed up in: the common one, or its own where it is large."""
-    own = pl.when(amount.abs() >= LARGE).then(offset % LATE_BLOCK + 1).otherwise(0)
+    own = pl.when((amount >= LARGE) | (amount <= -LARGE)).then(position % LATE_BLOCK + 1).otherwise(0)
     return blocks * PARTS + own
 
 
 def by_block(records: Sequence[Record]) -> list[list[Record]]:
-    """Consecutive records, cut where a block of offsets ends.
+    """Consecutive records, cut where a block of positions ends.
 
     No batch crosses such an end: who reads `costs` takes a block for complete once the log is behind it.
     """
-    return [list(block) for _, block in groupby(records, key=lambda record: record.offset // LATE_BLOCK)]
+    return [list(block) for _, block in groupby(records, key=lambda record: block_of(record.offset))]
 
 
 class CorrectionFiles:

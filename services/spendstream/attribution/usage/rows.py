@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from spendstream.domain.rollups import CALLER_DIMENSIONS, OWNER_DIMENSIONS, SUMS, Rollups, Touched
+from spendstream.domain.rollups import CALLER_DIMENSIONS, GRAINS, OWNER_DIMENSIONS, SUMS, Rollups, Touched, hash_of
 from spendstream.domain.tokens import BUCKETS, MISMATCH
 from spendstream.runtime.clickhouse.money import usd_array
 from spendstream.runtime.kafka import attributes
@@ -59,15 +60,36 @@ def cost_messages(
     """`costs` records of the touched rows, each with its organisation (which decides the partition)."""
     if not touched.hashes:
         return []
-    constants = {"grain": rollups.grain, "incarnation": incarnation}
-    positions = {"source_partition": partition, "last_offset": last_offset}
     rows = touched.groups.select(
         *rollups.dimensions, "minute",
         *(pl.Series(name, touched.values[:, i]) for i, name in enumerate(SUMS)),
         pl.Series("epoch", touched.epochs), pl.Series("late", touched.late),
-        *(pl.lit("").alias(name) for name in {*OWNER_DIMENSIONS, *CALLER_DIMENSIONS} - {*rollups.dimensions}),
+    )  # fmt: skip
+    return row_messages(rollups.grain, rows, touched.hashes, last_offset, incarnation, partition)
+
+
+def row_messages(
+    grain: str, changed: pl.DataFrame, hashes: list[bytes], last_offset: int, incarnation: str, partition: int
+) -> list[tuple[str, Message]]:
+    """The same of rows as a table: the grain's dimensions, `minute`, `epoch`, `late` and `SUMS`; one it lacks is 0."""
+    constants = {"grain": grain, "incarnation": incarnation}
+    positions = {"source_partition": partition, "last_offset": last_offset}
+    rows = changed.with_columns(
+        *(pl.lit("").alias(name) for name in {*OWNER_DIMENSIONS, *CALLER_DIMENSIONS} - set(GRAINS[grain])),
+        *(pl.lit(0, dtype=pl.Int64).alias(name) for name in set(SUMS) - set(changed.columns)),
         *(pl.lit(value).alias(name) for name, value in constants.items()),
         *(pl.lit(value, dtype=pl.Int64).alias(name) for name, value in positions.items()),
-    )  # fmt: skip
-    orgs, values = rows["org"].to_list(), encode_columns("CostRollup", rows)
-    return [(org, (key, value)) for org, key, value in zip(orgs, touched.hashes, values, strict=True)]
+    )
+    found = zip(hashes, encode_columns("CostRollup", rows), strict=True)
+    return list(zip(changed["org"].to_list(), found, strict=True))
+
+
+def hashes_of(grain: str, rows: pl.DataFrame) -> list[bytes]:
+    """`hash_of` the dimensions of each row."""
+    dimensions = list(GRAINS[grain])
+    alike = rows.select(dimensions).with_row_index("row").group_by(dimensions).agg(pl.col("row"))
+    hashes = [hash_of(grain, names) for names in alike.select(dimensions).iter_rows()]
+    found = np.empty(rows.height, dtype=object)
+    found[alike["row"].explode().to_numpy()] = np.repeat(np.array(hashes, dtype=object), alike["row"].list.len())
+    each: list[bytes] = found.tolist()
+    return each

@@ -39,9 +39,13 @@ class ClickHouse:
         """Rows of a query; waits for the server as long as it is away."""
         return await self._run("query", lambda client: client.query(sql, parameters=parameters).result_rows)
 
-    async def query_arrow(self, sql: str, parameters: dict[str, Any] | None = None) -> pa.Table:
+    async def query_arrow(
+        self, sql: str, parameters: dict[str, Any] | None = None, settings: dict[str, Any] | None = None
+    ) -> pa.Table:
         """The rows of a query as columns; waits for the server as long as it is away."""
-        return await self._run("query", lambda client: client.query_arrow(sql, parameters=parameters))
+        return await self._run(
+            "query", lambda client: client.query_arrow(sql, parameters=parameters, settings=settings)
+        )
 
     async def insert(self, table: str, rows: pa.Table) -> None:
         """Insert one block; tried again for as long as the server is away."""

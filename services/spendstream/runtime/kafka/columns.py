@@ -32,6 +32,8 @@ from spendstream.schemas.codec import HEADER
 
 Ints = npt.NDArray[np.int64]
 BATCH_LIMIT = 1_000
+#: Well below what a broker takes in one record, however little it compresses.
+BATCH_BYTES = 400_000
 HALVING_FLOOR = 64
 
 
@@ -42,16 +44,47 @@ def _arrow_schema(record_name: str) -> pa.Schema:
 
 def encode_columns(record_name: str, rows: pl.DataFrame) -> list[bytes]:
     """Framed records of a table that has every field of the record (times as Int64 microseconds)."""
+    header = frame(record_name)
+    return [header + body for body in _encoded(record_name, rows)]
+
+
+def encode_batches(batch: str, single: str, rows: pl.DataFrame) -> list[bytes]:
+    """The same rows, in order, as framed `batch` records whose field `events` holds `single` records.
+
+    At most BATCH_LIMIT and about BATCH_BYTES in one.
+    """
+    header = frame(batch)
+    found, members, size = list[bytes](), list[bytes](), 0
+    for body in _encoded(single, rows):
+        if members and (len(members) == BATCH_LIMIT or size + len(body) > BATCH_BYTES):
+            found.append(_block(header, members))
+            members, size = [], 0
+        members.append(body)
+        size += len(body)
+    return [*found, _block(header, members)] if members else found
+
+
+def _block(header: bytes, members: list[bytes]) -> bytes:
+    """An Avro array in one block: how many, the items, and no further block."""
+    left, count = len(members) << 1, bytearray()
+    while left > 0x7F:
+        count.append(left & 0x7F | 0x80)
+        left >>= 7
+    count.append(left)
+    return b"".join((header, count, *members, b"\0"))
+
+
+def _encoded(record_name: str, rows: pl.DataFrame) -> list[bytes]:
     if not rows.height:
         return []
     schema = _arrow_schema(record_name)
     plain = pa.schema([pa.field(field.name, field.type, field.nullable) for field in schema])
     times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     table = rows.select(plain.names).with_columns(pl.col(times).cast(pl.Datetime("us"))).to_arrow().cast(plain)
-    header, found = frame(record_name), []
+    found: list[bytes] = []
     for batch in table.combine_chunks().to_batches():
         for bodies in pyruhvro.serialize_record_batch(batch, record_json(record_name), 1):
-            found += [header + body for body in bodies.to_pylist()]
+            found += bodies.to_pylist()
     return found
 
 

@@ -199,7 +199,7 @@ def build_app(
         broker_heartbeat_interval=min(1.0, settings.kafka_session_timeout_ms / 3000),
         broker_commit_interval=1.0,
         consumer_metadata_max_age_ms=10_000,  # a topic that was deleted and created again is assigned anew within that
-        broker_max_poll_records=settings.batch_records,
+        broker_max_poll_records=max(settings.batch_records, options.records),
         consumer_max_fetch_size=8 * 1024 * 1024,
         consumer_auto_offset_reset="earliest",
         topic_disable_leader=True,

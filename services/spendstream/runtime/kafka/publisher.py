@@ -3,15 +3,19 @@
 import asyncio
 import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, RequestTimedOutError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.settings import Settings
 
 Message = tuple[bytes | None, bytes | None]
+#: So many messages are packed beside the event loop.
+MANY = 2_000
 
 
 class Publisher:
@@ -72,20 +76,29 @@ class Publisher:
         self, topic: str, partition: int, messages: Iterable[Message], pending: list[asyncio.Future[Any]]
     ) -> int:
         """Whole batches for one partition, built here: a send for each message costs more than the message."""
+        every = list(messages)
+        packed = self._packed(every) if len(every) < MANY else await asyncio.to_thread(self._packed, every)
+        for batch in packed:
+            if isinstance(batch, BatchBuilder):
+                pending.append(await self.producer.send_batch(batch, topic, partition=partition))
+            else:
+                key, value = batch
+                pending.append(await self.producer.send(topic, value=value, key=key, partition=partition))
+        return len(every)
+
+    def _packed(self, messages: Iterable[Message]) -> list[BatchBuilder | Message]:
+        """The messages in batches, in order; one that is larger than a batch by itself."""
+        packed: list[BatchBuilder | Message] = []
         batch = self.producer.create_batch()
-        count = 0
         for key, value in messages:
-            count += 1
             if batch.append(key=key, value=value, timestamp=None) is not None:
                 continue
-            if batch.record_count():
-                pending.append(await self.producer.send_batch(batch, topic, partition=partition))
+            packed.append(batch)
             batch = self.producer.create_batch()
-            if batch.append(key=key, value=value, timestamp=None) is None:  # larger than a batch
-                pending.append(await self.producer.send(topic, value=value, key=key, partition=partition))
-        if batch.record_count():
-            pending.append(await self.producer.send_batch(batch, topic, partition=partition))
-        return count
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                packed.append((key, value))
+        packed.append(batch)
+        return [each for each in packed if not isinstance(each, BatchBuilder) or each.record_count()]
 
     async def append(self, topic: str, partition: int, value: bytes) -> int:
         """Send one record and return the offset it got."""
@@ -96,6 +109,7 @@ class Publisher:
         return int(metadata.offset)
 
 
+@lru_cache(maxsize=10_000)
 def org_partition(org: str, partitions: int) -> int:
     """Partition of `costs` for an organisation: all its rows meet in one place, in order."""
     return zlib.crc32(org.encode()) % partitions
