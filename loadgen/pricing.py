@@ -45,7 +45,7 @@ def buckets_of(record: Record) -> Buckets:
     if record["convention"] == "inclusive":
         out -= thought + audio_out
         fresh -= read + w5 + w1
-        if fresh < 0 or out < 0:
+        if fresh < 0 or out < 0 or audio_in + image > record["input_tokens"]:
             raise Rejected("negative_bucket")
         audio_in = min(audio_in, fresh)  # cached audio counts once, as cached
         image = min(image, fresh - audio_in)
