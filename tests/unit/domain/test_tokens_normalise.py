@@ -137,7 +137,10 @@ def test_image_gives_way_to_cache_once_audio_is_used_up() -> None:
         ({"input_tokens": 10, "cache_read_tokens": 11}, "negative_bucket"),
         ({"output_tokens": 10, "reasoning_tokens": 6, "audio_output_tokens": 5}, "negative_bucket"),
         ({"input_tokens": 100, "audio_input_tokens": 500}, "negative_bucket"),
-        ({"input_tokens": 100, "cache_read_tokens": 60, "audio_input_tokens": 70, "image_input_tokens": 31}, "negative_bucket"),
+        (
+            {"input_tokens": 100, "cache_read_tokens": 60, "audio_input_tokens": 70, "image_input_tokens": 31},
+            "negative_bucket",
+        ),
         ({"output_tokens": -1}, "negative_tokens"),
         ({"requests": -1}, "negative_requests"),
         ({"input_tokens": 10**12 + 1}, "token_limit"),
