@@ -67,15 +67,12 @@ def price_of(version: Version, buckets: Buckets, requests: int, tier: str) -> tu
     for tier_rates in version.rates[1:]:
         if input_of(buckets) > tier_rates.above * requests:
             rates = tier_rates
-    exact, without_price, with_price = requests * version.per_request, 0, version.per_request
+    exact, without_price = requests * version.per_request, False
     for tokens, rate in zip(buckets, rates.per_token, strict=True):
-        if tokens and rate is None:
-            without_price += 1
-        elif tokens and rate is not None:
-            with_price += 1
+        if rate is not None:
             exact += tokens * rate
-    if without_price and not with_price:
-        return 0, "unpriced"
+        elif tokens:
+            without_price = True
     return half_even(exact * factor.numerator, factor.denominator), "partial" if without_price else "priced"
 
 

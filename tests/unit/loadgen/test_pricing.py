@@ -98,6 +98,7 @@ def test_a_tier_the_price_does_not_list_is_unpriced():
 
 def test_a_class_without_a_price_makes_the_row_partial():
     assert bill(event(input_tokens=100, image_input_tokens=40)) == (60 * 5_000_000, "partial")
+    assert bill(event(input_tokens=40, image_input_tokens=40)) == (0, "partial")
 
 
 def test_a_gateway_cache_hit_costs_nothing():
