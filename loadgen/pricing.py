@@ -45,7 +45,7 @@ def buckets_of(record: Record) -> Buckets:
     if record["convention"] == "inclusive":
         out -= thought + audio_out
         fresh -= read + w5 + w1
-        if fresh < 0 or out < 0:
+        if fresh < 0 or out < 0 or audio_in + image > record["input_tokens"]:
             raise Rejected("negative_bucket")
         audio_in = min(audio_in, fresh)  # cached audio counts once, as cached
         image = min(image, fresh - audio_in)
@@ -67,15 +67,12 @@ def price_of(version: Version, buckets: Buckets, requests: int, tier: str) -> tu
     for tier_rates in version.rates[1:]:
         if input_of(buckets) > tier_rates.above * requests:
             rates = tier_rates
-    exact, without_price, with_price = requests * version.per_request, 0, version.per_request
+    exact, without_price = requests * version.per_request, False
     for tokens, rate in zip(buckets, rates.per_token, strict=True):
-        if tokens and rate is None:
-            without_price += 1
-        elif tokens and rate is not None:
-            with_price += 1
+        if rate is not None:
             exact += tokens * rate
-    if without_price and not with_price:
-        return 0, "unpriced"
+        elif tokens:
+            without_price = True
     return half_even(exact * factor.numerator, factor.denominator), "partial" if without_price else "priced"
 
 

@@ -11,6 +11,8 @@ from spendstream.schemas import record_schema
 
 REQUIRED = ("occurred_at", "service", "provider", "model")
 Record = dict[str, Any]
+#: A cell longer than any record is one bad row; csv's own limit (128 KiB) would end the file there.
+LONGEST_CELL = 1 << 28
 TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -18,13 +20,17 @@ def read_usage_csv(trace: Trace) -> Iterator[Row | BadRow]:
     """Rows of the table; a row without `event_id` gets one from file digest and line. `UnreadableTrace` for a header
     with an unknown or missing column."""
     blank = defaults()
+    csv.field_size_limit(LONGEST_CELL)
     with trace.path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file)
         header = [name.strip() for name in next(lines, [])]
+        number = lines.line_num
         columns = _columns(trace, header)
         for values in lines:
-            number = lines.line_num
-            if values:
+            before, number = number, lines.line_num
+            if len(values) > 0 and len(values) != len(columns):
+                yield BadRow(number, "row", _wrong_width(len(values), len(columns), before + 1, number))
+            elif values:
                 yield _row(number, columns, values, {**blank, "event_id": trace.event_id(number)})
 
 
@@ -56,10 +62,13 @@ def _reader(name: str, avro_type: Any) -> Callable[[str], Any]:
     return readers[kind]
 
 
+def _wrong_width(found: int, columns: int, first: int, last: int) -> str:
+    where = f": a quote opened in line {first} swallowed what follows" if last > first else ""
+    return f"{found} values for {columns} columns{where}"
+
+
 def _row(number: int, columns: dict[str, Callable[[str], Any]], values: list[str], blank: Record) -> Row | BadRow:
     """The row on top of `blank`."""
-    if len(values) != len(columns):
-        return BadRow(number, "row", f"{len(values)} values for {len(columns)} columns")
     record, faults = {**blank, "attributes": {}}, []
     for (name, read), text in zip(columns.items(), values, strict=True):
         if text.strip() == "":  # an empty cell takes the field's default

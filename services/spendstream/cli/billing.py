@@ -21,9 +21,7 @@ COUNTS = ("rows", "bad_rows", "new", "changed", "unchanged", "withdrawn")
 def billing(
     files: Annotated[list[Path], typer.Argument(help="One or more FOCUS files, CSV (also .gz) or Parquet.")],
     org: Annotated[str, typer.Option("--org", help="Organisation the bill is for.")] = "default",
-    provider: Annotated[
-        str | None, typer.Option("--provider", help="Provider of every line, for files that do not name it.")
-    ] = None,
+    provider: Annotated[str | None, typer.Option("--provider", help="Provider of lines that do not name one.")] = None,
     together: Annotated[
         bool, typer.Option("--together", help="The files are parts of one bill: alike rows are different lines.")
     ] = False,

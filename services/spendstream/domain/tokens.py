@@ -69,6 +69,7 @@ class Normalised:
     A rejected row has zero in every bucket and in `requests`; `reason` indexes REJECT_REASONS (0: not rejected).
     `token_mismatch`: the reported input minus the classes inside it, where these exceed it together (negative; audio,
     then image gave way to cache), else 0.
+    Audio and image that exceed the input without any cache have nothing to give way to: `negative_bucket`.
     """
 
     buckets: dict[str, Ints]
@@ -148,9 +149,11 @@ def _buckets(counts: dict[str, Ints], inclusive: Mask) -> tuple[dict[str, Ints],
     uncached = counts["input_tokens"] - whole * (cache + audio + image)
     text = counts["output_tokens"] - whole * (reasoning + audio_output)
     mismatch = np.minimum(uncached, 0)
+    negative = text < 0
     if mismatch.any():  # audio or image overlap cached tokens
+        beyond_input = inclusive & (audio + image > counts["input_tokens"])  # no cache could explain that
         audio, image, uncached = _cached_once(audio, image, uncached)
-    negative = (uncached < 0) | (text < 0)
+        negative |= (uncached < 0) | beyond_input
     buckets = dict(
         zip(
             BUCKETS,

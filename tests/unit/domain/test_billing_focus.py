@@ -1,6 +1,7 @@
 """Rows of FOCUS files of any version become lines, exactly, and say what is wrong by column."""
 
 import csv
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -114,6 +115,12 @@ def test_missing_columns_are_stood_in_for_and_said() -> None:
     assert [warning.split(":")[0] for warning in reader.warnings] == [
         "no BillingCurrency", "no ChargeCategory", "no EffectiveCost", "no ContractedCost", "no ListCost",
     ]  # fmt: skip
+
+
+def test_a_provider_given_by_hand_is_for_lines_that_name_none() -> None:
+    by_hand = replace(ORIGIN, provider="Acme")
+    assert read(line(ProviderName="AWS"), by_hand)["provider_name"] == "AWS"
+    assert read(line(ProviderName="NULL"), by_hand)["provider_name"] == "Acme"
 
 
 def test_a_null_amount_counts_as_nothing_and_stays_null_beside_it() -> None:

@@ -82,10 +82,10 @@ def test_a_class_without_a_price_makes_the_row_partial_and_its_priced_classes_ar
     )
 
 
-def test_nothing_priced_at_all_is_unpriced_unless_the_request_itself_is_billed() -> None:
+def test_a_row_of_nothing_but_a_class_without_a_price_is_partial_too() -> None:
     row = bill(price({"output": 7}), input_tokens=3)
-    assert (row.status, row.unpriced_reason, row.cost_pico_usd, row.price_id) == ("unpriced", "class", 0, "")
-    assert bill(price({"output": 7}, fee=5), input_tokens=3).status == "partial"
+    assert (row.status, row.unpriced_reason, row.cost_pico_usd) == ("partial", "class", 0)
+    assert bill(price({"output": 7}, fee=5), input_tokens=3).cost_pico_usd == 5
     assert bill(price({"output": 7})).status == "priced"  # no tokens, nothing to price
 
 

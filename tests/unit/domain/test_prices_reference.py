@@ -154,14 +154,13 @@ def charge(document: PriceRevision, tokens: Mapping[str, int], requests: int, na
     ):
         if name not in own and other in own:
             own[name] = own[other]
-    amount, missing, billed = Fraction(requests * rates.pico_per_request), False, requests * rates.pico_per_request > 0
+    amount, missing = Fraction(requests * rates.pico_per_request), False
     for name, bucket in zip(CLASSES, BUCKETS, strict=True):
-        if tokens[bucket] and name in own:
-            amount, billed = amount + tokens[bucket] * own[name], True
+        if name in own:
+            amount += tokens[bucket] * own[name]
         elif tokens[bucket]:
             missing = True
-    nothing_has_a_price = not (rates.pico_per_token or rates.context_tiers or rates.pico_per_request)
-    if nothing_has_a_price or (missing and not billed):
+    if not (rates.pico_per_token or rates.context_tiers or rates.pico_per_request):
         return Bill(0, "unpriced", "class", "", *names, "")
     price = document.price
     cost = round(amount * tier.multiplier * (1 - price.discount) * (1 + price.margin))

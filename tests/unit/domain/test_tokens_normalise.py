@@ -55,7 +55,7 @@ def reference(row: Mapping[str, object]) -> dict[str, int] | str:
     audio, image = n["audio_input_tokens"], n["image_input_tokens"]
     if row["convention"] == "inclusive":
         uncached -= n["cache_read_tokens"] + n["cache_write_5m_tokens"] + n["cache_write_1h_tokens"]
-        if uncached < 0:
+        if uncached < 0 or audio + image > n["input_tokens"]:
             return "negative_bucket"
         audio = min(audio, max(0, uncached - image) if image < uncached else 0)
         image = min(image, uncached - audio)
@@ -136,6 +136,11 @@ def test_image_gives_way_to_cache_once_audio_is_used_up() -> None:
     [
         ({"input_tokens": 10, "cache_read_tokens": 11}, "negative_bucket"),
         ({"output_tokens": 10, "reasoning_tokens": 6, "audio_output_tokens": 5}, "negative_bucket"),
+        ({"input_tokens": 100, "audio_input_tokens": 500}, "negative_bucket"),
+        (
+            {"input_tokens": 100, "cache_read_tokens": 60, "audio_input_tokens": 70, "image_input_tokens": 31},
+            "negative_bucket",
+        ),
         ({"output_tokens": -1}, "negative_tokens"),
         ({"requests": -1}, "negative_requests"),
         ({"input_tokens": 10**12 + 1}, "token_limit"),

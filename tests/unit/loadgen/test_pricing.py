@@ -98,6 +98,7 @@ def test_a_tier_the_price_does_not_list_is_unpriced():
 
 def test_a_class_without_a_price_makes_the_row_partial():
     assert bill(event(input_tokens=100, image_input_tokens=40)) == (60 * 5_000_000, "partial")
+    assert bill(event(input_tokens=40, image_input_tokens=40)) == (0, "partial")
 
 
 def test_a_gateway_cache_hit_costs_nothing():
@@ -151,7 +152,8 @@ def test_inclusive_buckets_add_up_to_the_reported_totals_or_are_refused(counts):
     except Rejected as refused:
         cached = counts["cache_read_tokens"] + counts["cache_write_5m_tokens"] + counts["cache_write_1h_tokens"]
         assert str(refused) == "negative_bucket"
-        assert cached > counts["input_tokens"] or counts["reasoning_tokens"] > counts["output_tokens"]
+        parts = max(cached, counts["image_input_tokens"])
+        assert parts > counts["input_tokens"] or counts["reasoning_tokens"] > counts["output_tokens"]
         return
     assert min(buckets.values()) >= 0
     assert sum(v for k, v in buckets.items() if k.startswith("input")) == counts["input_tokens"]

@@ -87,6 +87,19 @@ def test_a_bad_usage_row_names_line_and_column_and_the_next_row_survives(tmp_pat
     assert isinstance(fine, Row)
 
 
+def test_a_cell_of_a_megabyte_does_not_end_the_file(tmp_path):
+    header, good = "occurred_at,service,provider,model\n", "2026-03-01T12:00:00Z,s,p,m\n"
+    long, fine = read_usage_csv(written(tmp_path, f"{header}2026-03-01T12:00:00Z,s,p,{'m' * 10**6}\n{good}"))
+    assert (len(long.record["model"]), fine.record["model"]) == (10**6, "m")
+
+
+def test_a_quote_that_is_never_closed_says_where_it_was_opened(tmp_path):
+    good = "2026-03-01T12:00:00Z,s,p,m\n"
+    text = f'occurred_at,service,provider,model\n{good}2026-03-01T12:00:00Z,"s,p,m\n{good}{good}'
+    _, bad = read_usage_csv(written(tmp_path, text))
+    assert bad == BadRow(5, "row", "2 values for 4 columns: a quote opened in line 3 swallowed what follows")
+
+
 @pytest.mark.parametrize("header", ["event_id,service\n", HEADER.replace("team", "teem"), ""])
 def test_a_wrong_header_refuses_the_file(tmp_path, header):
     with pytest.raises(UnreadableTrace, match="line 1"):

@@ -73,7 +73,7 @@ class HeaderError(ValueError):
 @dataclass(frozen=True)
 class Origin:
     """Where rows come from, and what the person who imports them says about all of them. `imported_at`: microseconds;
-    of two imports of a line the later one wins."""
+    of two imports of a line the later one wins. `provider`: of lines that name none."""
 
     org: str
     digest: str
@@ -166,9 +166,8 @@ class FocusReader:
         return item
 
     def _provider(self, found: Mapping[str, str]) -> str:
-        if self._origin.provider is not None:
-            return self._origin.provider
-        return next((found[name.lower()] for name in PROVIDERS if name.lower() in found), UNKNOWN_PROVIDER)
+        named = (found[name.lower()] for name in PROVIDERS if name.lower() in found)
+        return next(named, self._origin.provider or UNKNOWN_PROVIDER)
 
     def _others(self, found: Mapping[str, str]) -> dict[str, str]:
         return {

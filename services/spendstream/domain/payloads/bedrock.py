@@ -1,7 +1,8 @@
 """Amazon Bedrock: Converse, InvokeModel (headers or the last chunk's metrics), and model invocation logs.
 
-`inputTokens` excludes cache reads and writes; `totalTokens` has been seen with and without them. What a model's own
-body says (an Anthropic message, say) is read by that model's table with the provider given as `aws`.
+`inputTokens` excludes cache reads and writes; `totalTokens` has been seen with and without them. Nova's own body has
+Converse's names except those of the cache. What another model's own body says (an Anthropic message, say) is read by
+that model's table with the provider given as `aws`.
 """
 
 from spendstream.domain.payloads.source import DISJOINT, Check, Source
@@ -21,8 +22,9 @@ CONVERSE = Source(
         "latency_ms": "metrics.latencyMs",
         "input_tokens": "usage.inputTokens",
         "output_tokens": "usage.outputTokens",
-        "cache_read_tokens": "usage.cacheReadInputTokens",
-        "cache_write_5m_tokens": "usage.cacheDetails[ttl=5m].inputTokens | usage.cacheWriteInputTokens",
+        "cache_read_tokens": "usage.cacheReadInputTokens | usage.cacheReadInputTokenCount",
+        "cache_write_5m_tokens": "usage.cacheDetails[ttl=5m].inputTokens | usage.cacheWriteInputTokens"
+        " | usage.cacheWriteInputTokenCount",
         "cache_write_1h_tokens": "usage.cacheDetails[ttl=1h].inputTokens",
     },
     checks=(

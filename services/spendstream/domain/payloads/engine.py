@@ -25,6 +25,12 @@ from spendstream.domain.tokens import MAX_REQUESTS, MAX_TOKENS, MISMATCH, MISMAT
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS_FROM: Final = 10**11  # seconds below this, milliseconds from it on: the year 5138 against 1973
 _CACHE: Final = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+#: What fits into a total together. Audio and image may be cached as well, so they are compared apart from the cache.
+_INSIDE: Final = (
+    ("input_tokens", _CACHE),
+    ("input_tokens", ("audio_input_tokens", "image_input_tokens")),
+    ("output_tokens", ("reasoning_tokens", "audio_output_tokens")),
+)
 _LATEST_DIGITS: Final = 12  # of a time in milliseconds: the year 2286
 _LONG: Final = 2**63 - 1
 _PLAIN: Final = (str, int, float, Decimal)
@@ -42,18 +48,23 @@ _MOST: Final[Mapping[str, int]] = {
     "latency_ms": _LONG,
     "max_tokens": _LONG,
 }
+NEGATIVE_BUCKET: Final = "negative_bucket"
 
 
 def read(source: Source, payload: Mapping[str, Any], said: Mapping[str, Any]) -> Adapted | Refused:
     """`payload` by the table of `source`. `said`: Usage fields known from elsewhere; they win over the payload."""
     first = _read_once(source, payload, said)
-    if isinstance(first, Refused) or not first.mismatch:
-        return first
-    for other in source.otherwise:
+    doubtful = first.reason == NEGATIVE_BUCKET if isinstance(first, Refused) else bool(first.mismatch)
+    for other in source.otherwise if doubtful else ():
         second = _read_once(other, payload, said)
-        if isinstance(second, Adapted) and not second.mismatch:
+        if isinstance(second, Adapted) and not second.mismatch and _says_a_total(other, payload):
             return second
     return first
+
+
+def _says_a_total(source: Source, payload: Mapping[str, Any]) -> bool:
+    """Only a total that fits is evidence for another reading; one that is missing is not."""
+    return any(expression(check.reported).count(payload) is not None for check in source.checks)
 
 
 def _read_once(source: Source, payload: Mapping[str, Any], said: Mapping[str, Any]) -> Adapted | Refused:
@@ -177,10 +188,10 @@ def _impossible(source: Source, fields: Mapping[str, Any]) -> Refused | None:
             return Refused("token_limit", f"{name} is {count}, beyond {most}")
     if fields["convention"] != "inclusive":
         return None
-    for whole, parts in (("input_tokens", _CACHE), ("output_tokens", ("reasoning_tokens", "audio_output_tokens"))):
+    for whole, parts in _INSIDE:
         inside = _sum(fields, parts)
         if inside > int(fields.get(whole) or 0):
-            return Refused("negative_bucket", f"{whole} is {fields.get(whole) or 0}, but {inside} are said to be in it")
+            return Refused(NEGATIVE_BUCKET, f"{whole} is {fields.get(whole) or 0}, but {inside} are said to be in it")
     return None
 
 

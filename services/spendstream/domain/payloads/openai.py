@@ -1,15 +1,20 @@
-"""OpenAI and Azure OpenAI: chat completions, responses, embeddings, images, realtime; and DeepSeek's names for cached.
+"""OpenAI and Azure OpenAI: chat completions, responses, embeddings, images, realtime; and their imitators.
 
 `prompt_tokens` / `input_tokens` contain cached, cache-write, audio and image tokens; `completion_tokens` /
 `output_tokens` contain reasoning. Cached audio and image tokens count once, as cached. A streamed answer says its usage
 in the last chunk (`stream_options.include_usage`) or in the event `response.completed`.
+
+Imitators have names of their own: DeepSeek for cached, LiteLLM's proxy (Anthropic's) for cache reads and writes. xAI
+counts reasoning beside `completion_tokens`: the total tells.
 """
 
 from dataclasses import replace
 
 from spendstream.domain.payloads.source import INCLUSIVE, Check, Source
 
-CHAT = Source(
+_WRITTEN = "usage.prompt_tokens_details.cache_creation_token_details"
+
+_CHAT = Source(
     name="openai.chat",
     convention="inclusive",
     known_by=("usage.prompt_tokens",),
@@ -22,8 +27,12 @@ CHAT = Source(
         "service_tier": "service_tier",
         "input_tokens": "usage.prompt_tokens",
         "output_tokens": "usage.completion_tokens",
-        "cache_read_tokens": "usage.prompt_tokens_details.cached_tokens | usage.prompt_cache_hit_tokens",
-        "cache_write_5m_tokens": "usage.prompt_tokens_details.cache_write_tokens",
+        "cache_read_tokens": "usage.prompt_tokens_details.cached_tokens | usage.prompt_cache_hit_tokens"
+        " | usage.cache_read_input_tokens",
+        "cache_write_5m_tokens": "usage.prompt_tokens_details.cache_write_tokens"
+        f" | {_WRITTEN}.ephemeral_5m_input_tokens | usage.cache_creation_input_tokens"
+        f" - {_WRITTEN}.ephemeral_1h_input_tokens | usage.prompt_tokens_details.cache_creation_tokens",
+        "cache_write_1h_tokens": f"{_WRITTEN}.ephemeral_1h_input_tokens",
         "reasoning_tokens": "usage.completion_tokens_details.reasoning_tokens",
         "audio_input_tokens": "usage.prompt_tokens_details.audio_tokens"
         " - usage.prompt_tokens_details.cached_tokens_details.audio_tokens",
@@ -34,15 +43,25 @@ CHAT = Source(
     checks=(Check("usage.total_tokens", INCLUSIVE),),
 )
 
-AZURE_CHAT = replace(
-    CHAT,
-    name="azure.chat",
-    known_by=("usage.prompt_tokens", "prompt_filter_results | prompt_annotations"),
-    fixed={"provider": "azure", "operation": "chat"},
+
+def _or_reasoning_apart(chat: Source) -> Source:
+    output = "usage.completion_tokens + usage.completion_tokens_details.reasoning_tokens"
+    return replace(chat, otherwise=(replace(chat, fields={**chat.fields, "output_tokens": output}),))
+
+
+CHAT = _or_reasoning_apart(_CHAT)
+
+AZURE_CHAT = _or_reasoning_apart(
+    replace(
+        _CHAT,
+        name="azure.chat",
+        known_by=("usage.prompt_tokens", "prompt_filter_results | prompt_annotations"),
+        fixed={"provider": "azure", "operation": "chat"},
+    )
 )
 
 EMBEDDINGS = replace(
-    CHAT,
+    _CHAT,
     name="openai.embeddings",
     known_by=("usage.prompt_tokens", "data"),
     fixed={"provider": "openai", "operation": "embeddings", "output_tokens": 0},

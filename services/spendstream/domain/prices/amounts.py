@@ -17,12 +17,11 @@ Bits = npt.NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """Row for row: what it costs (pico-dollars; 0 where it does not fit), and what could not be billed."""
+    """Row for row: what it costs (pico-dollars; 0 where it does not fit), and whether all of it could be billed."""
 
     pico_usd: Ints
     overflow: Mask
     some_class_missing: Mask  # tokens of a class without a price
-    nothing_billed: Mask  # … and nothing else in the row has one
 
 
 def bill(table: RateTable, segment: Ints, tokens: Normalised) -> Amounts:
@@ -41,7 +40,7 @@ def bill(table: RateTable, segment: Ints, tokens: Normalised) -> Amounts:
         exact = _exactly(table, int(segment[i]), int(row[i]), tokens, int(i))
         overflow[i] = exact > MAX_AMOUNT
         amount[i] = 0 if overflow[i] else exact
-    return Amounts(amount, overflow, *_missing(table, segment, row, tokens))
+    return Amounts(amount, overflow, _missing(table, row, tokens))
 
 
 def _rate_rows(table: RateTable, segment: Ints, tokens: Normalised) -> Ints:
@@ -97,17 +96,16 @@ def _exactly(table: RateTable, segment: int, row: int, tokens: Normalised, i: in
     return round(Fraction(amount) * table.segment_factor[segment])  # Fraction rounds half to even
 
 
-def _missing(table: RateTable, segment: Ints, row: Ints, tokens: Normalised) -> tuple[Mask, Mask]:
-    """Rows with tokens of a class without a price, and of those the rows where nothing at all was billed."""
-    none = np.zeros(len(segment), bool)
+def _missing(table: RateTable, row: Ints, tokens: Normalised) -> Mask:
+    """Rows with tokens of a class without a price."""
+    none = np.zeros(len(row), bool)
     if not table.row_missing.any():
-        return none, none
+        return none
     without = table.row_missing[row]
     if not without.any():
-        return none, none
-    used: Bits = np.zeros(len(segment), np.uint16)
+        return none
+    used: Bits = np.zeros(len(row), np.uint16)
     for i, name in enumerate(BUCKETS):
         used |= (tokens.buckets[name] > 0).astype(np.uint16) << np.uint16(i)
-    some = (used & without) != 0
-    fee = (tokens.requests > 0) & (table.segment_fee[segment] > 0)
-    return some, some & ((used & ~without) == 0) & ~fee
+    some: Mask = (used & without) != 0
+    return some

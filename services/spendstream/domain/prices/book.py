@@ -103,7 +103,7 @@ def _outcome(reason: Codes, amounts: Amounts, hit: Mask, rejected: Mask) -> tupl
     reason[amounts.some_class_missing] = NO_CLASS
     reason[hit | rejected] = 0
     status = np.where(reason == 0, np.int8(PRICED), np.int8(UNPRICED))
-    status[(reason == NO_CLASS) & amounts.some_class_missing & ~amounts.nothing_billed] = PARTIAL
+    status[(reason == NO_CLASS) & amounts.some_class_missing] = PARTIAL
     status[rejected] = REJECTED
     return status, reason
 
