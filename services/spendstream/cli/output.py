@@ -66,16 +66,13 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
 
 
 def _texts(count: int, rows: Sequence[Sequence[Any]]) -> list[list[str]]:
-    """Cells as text; decimals of a column keep their places as soon as one of them needs them. Zero is 0."""
+    """Cells as text; decimals of a column keep their places as soon as one of them needs them."""
     broken = [
         any(isinstance(row[i], Decimal) and row[i].is_finite() and row[i] != row[i].to_integral() for row in rows)
         for i in range(count)
     ]
     return [
-        [
-            format(value, "f") if broken[i] and isinstance(value, Decimal) and value else cell(value)
-            for i, value in enumerate(row)
-        ]
+        [format(value, "f") if broken[i] and isinstance(value, Decimal) else cell(value) for i, value in enumerate(row)]
         for row in rows
     ]
 

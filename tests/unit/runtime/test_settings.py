@@ -17,7 +17,7 @@ def test_variables_of_other_programs_change_nothing(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     settings = Settings.load()
     assert settings.home == Path(".spendstream")
-    assert (settings.http_port, settings.log_level, settings.batch_records) == (0, "info", 20_000)
+    assert (settings.http_port, settings.log_level, settings.batch_records) == (0, "info", 60_000)
 
 
 def test_an_unknown_variable_of_ours_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
