@@ -1,12 +1,14 @@
--- GPUs: what each reading said and cost, and whose every share of it was.
+-- GPUs: what each reading said, what it cost, and whose every share of it was.
 -- A device has one reading at one moment: whoever writes looks first, so the reading and the rating that came first stay.
--- Only a reading without a price is written again, once it has one (rated_at says when).
+
+-- What was said: a function of the record alone.
 create table if not exists {database}.gpu_samples (
   org LowCardinality(String),
   gpu_uuid String comment 'the device, or a MIG instance that reports for itself',
   ts DateTime64(6, 'UTC') comment 'end of the interval',
   interval_ms Int64,
   declared_interval_ms Int64 comment 'how often the source promises to sample',
+  gap UInt8 comment '1: longer than twice what was declared, billed to nobody',
   device_uuid String comment 'the physical device',
   hostname LowCardinality(String),
   gpu_model LowCardinality(String),
@@ -24,11 +26,6 @@ create table if not exists {database}.gpu_samples (
   temperature_celsius Nullable(Float64),
   throttle_reasons LowCardinality(String),
   labels Map(String, String),
-  status LowCardinality(String) comment 'priced, unpriced, or gap: longer than twice what was declared, billed to nobody',
-  unpriced_reason LowCardinality(String),
-  price_id LowCardinality(String),
-  cost_usd Decimal(38, 12) comment 'of the whole reading: its rows in gpu_costs add up to it',
-  control_offset Int64 comment 'control documents below it were known',
   incarnation LowCardinality(String),
   partition UInt16,
   offset Int64,
@@ -39,57 +36,103 @@ partition by toYYYYMM(ts)
 order by (org, gpu_uuid, ts)
 ttl toDateTime(rated_at) + interval 400 day;
 
+-- What it cost: a row a reading, with all its shares, so that no reading is ever half written. Rows are only added. A
+-- correction is a row with the next revision; the row it corrects comes once more, with the moment it stopped counting.
 create table if not exists {database}.gpu_costs (
   org LowCardinality(String),
-  ts DateTime64(6, 'UTC') comment 'end of the interval',
-  interval_ms Int64,
   gpu_uuid String,
+  ts DateTime64(6, 'UTC') comment 'end of the interval',
+  revision UInt32 comment 'how often it has been corrected: 0 is as it was rated first',
+  interval_ms Int64,
   device_uuid String,
-  mig_instance LowCardinality(String),
   hostname LowCardinality(String),
   gpu_model LowCardinality(String),
-  namespace LowCardinality(String),
-  pod String,
-  container LowCardinality(String),
-  job String,
-  team LowCardinality(String),
-  project LowCardinality(String),
-  environment LowCardinality(String),
-  cost_center LowCardinality(String),
-  service LowCardinality(String),
-  owner_source LowCardinality(String) comment 'event, registry or unallocated; empty for what is idle at nobody',
-  kind LowCardinality(String) comment 'used, idle_owner (allocated, not used) or idle (allocated to nobody)',
-  share Float64 comment 'of the physical device',
-  weight String comment 'exact share of the reading, as a fraction: what its cost is split by',
-  cost_usd Decimal(38, 12),
+  region LowCardinality(String) comment 'that its price may depend on',
+  fraction Float64,
+  fraction_from Nullable(Float64),
   status LowCardinality(String) comment 'priced or unpriced',
   unpriced_reason LowCardinality(String),
   price_id LowCardinality(String),
-  incarnation LowCardinality(String),
-  partition UInt16,
-  offset Int64,
-  item Int32 comment 'place among the rows of one reading',
-  appended_at DateTime64(3, 'UTC'),
-  rated_at DateTime64(6, 'UTC') default now64(6)
-) engine = ReplacingMergeTree
+  cost_usd Decimal(38, 12) comment 'of the reading: its shares add up to it',
+  shares Nested(
+    mig_instance LowCardinality(String),
+    namespace LowCardinality(String),
+    pod String,
+    container LowCardinality(String),
+    job String,
+    team LowCardinality(String),
+    project LowCardinality(String),
+    environment LowCardinality(String),
+    cost_center LowCardinality(String),
+    service LowCardinality(String),
+    owner_source LowCardinality(String),
+    kind LowCardinality(String),
+    share Float64,
+    weight Int64,
+    cost_usd Decimal(38, 12)
+  ) comment 'weight / sum of the weights is the exact share of the reading; share is of the physical device',
+  status_before LowCardinality(String) comment 'of the revision before; empty for the first',
+  price_id_before LowCardinality(String),
+  cost_before_usd Decimal(38, 12),
+  run_id String comment 'which run corrected it',
+  reason LowCardinality(String) comment 'reprice: somebody asked for it; repair: a price arrived for what had none',
+  known_at DateTime64(6, 'UTC') default rated_at comment 'since when this revision is known',
+  superseded_at DateTime64(6, 'UTC') default 0 comment 'since when the next one counts; 1970: this one counts',
+  control_offset Int64 comment 'control documents below it were known when it was rated first',
+  rated_at DateTime64(6, 'UTC') default now64(6) comment 'when it was rated first',
+  index unpriced status type set(4) granularity 1
+) engine = ReplacingMergeTree(superseded_at)
 partition by toYYYYMM(ts)
-order by (org, gpu_uuid, ts, item)
+order by (org, gpu_uuid, ts, revision)
 ttl toDateTime(rated_at) + interval 400 day;
 
-create view if not exists {database}.v_gpu_cost as
+-- Shares of every revision of every reading.
+create view if not exists {database}.v_gpu_cost_revisions as
 select
-  org, ts, toDate(ts) as day, interval_ms, gpu_uuid, device_uuid, mig_instance, hostname, gpu_model, namespace, pod,
-  container, job, team, project, environment, cost_center, service, owner_source, kind,
+  org, ts, toDate(ts) as day, interval_ms, gpu_uuid, device_uuid, s.mig_instance as mig_instance, hostname, gpu_model,
+  s.namespace as namespace, s.pod as pod, s.container as container, s.job as job, s.team as team,
+  s.project as project, s.environment as environment, s.cost_center as cost_center, s.service as service,
+  s.owner_source as owner_source, s.kind as kind,
   multiIf(kind = 'idle', 'idle', kind = 'idle_owner', concat('idle:', team), toString(team)) as bucket,
-  share, share * interval_ms / 3600000 as gpu_hours, cost_usd, status, unpriced_reason, price_id
-from {database}.gpu_costs final;
+  s.share as share, share * interval_ms / 3600000 as gpu_hours, s.cost_usd as cost_usd, status, unpriced_reason,
+  price_id, revision, known_at, superseded_at
+from {database}.gpu_costs final
+array join shares as s;
+
+create view if not exists {database}.v_gpu_cost as
+select * except (known_at, superseded_at) from {database}.v_gpu_cost_revisions
+where superseded_at = toDateTime64(0, 6, 'UTC');
+
+-- The same as it was known at a moment: select … from v_gpu_cost_as_known(known_at = '2026-03-01 09:00:00').
+create view if not exists {database}.v_gpu_cost_as_known as
+select r.* except (known_at, superseded_at) from {database}.v_gpu_cost_revisions as r
+where r.known_at <= {known_at:DateTime64(6, 'UTC')}
+  and (r.superseded_at = toDateTime64(0, 6, 'UTC') or r.superseded_at > {known_at:DateTime64(6, 'UTC')});
+
+create view if not exists {database}.v_gpu_corrections as
+select
+  org, ts, gpu_uuid, gpu_model, region, revision, run_id, reason, known_at, status_before, status as status_after,
+  unpriced_reason as unpriced_reason_after, price_id_before, price_id as price_id_after, cost_before_usd,
+  cost_usd - cost_before_usd as added_usd
+from {database}.gpu_costs final
+where revision > 0;
+
+-- Readings that still have no price. Asked without `final`, so that the index finds them: a row and the same row with
+-- the moment it stopped counting are taken together here.
+create view if not exists {database}.v_gpu_unpriced_readings as
+select
+  org, gpu_uuid, ts, revision, any(r.gpu_model) as gpu_model, any(r.region) as region, any(r.interval_ms) as interval_ms,
+  any(r.fraction) as fraction, any(r.fraction_from) as fraction_from, any(r.unpriced_reason) as unpriced_reason
+from {database}.gpu_costs as r
+where status = 'unpriced'
+group by org, gpu_uuid, ts, revision
+having max(r.superseded_at) = toDateTime64(0, 6, 'UTC');
 
 create view if not exists {database}.v_gpu_unpriced as
 select
   org, gpu_model, unpriced_reason, count() as samples, sum(interval_ms * fraction) / 3600000 as gpu_hours,
   min(ts) as first_seen, max(ts) as last_seen
-from {database}.gpu_samples final
-where status = 'unpriced'
+from {database}.v_gpu_unpriced_readings
 group by org, gpu_model, unpriced_reason;
 
 -- Time nobody is billed for: readings more than twice their declared interval apart, or standing for longer than that.
@@ -99,10 +142,10 @@ select
   declared_interval_ms
 from (
   select
-    org, gpu_uuid, hostname, gpu_model, ts, declared_interval_ms, status,
+    org, gpu_uuid, hostname, gpu_model, ts, declared_interval_ms,
     lagInFrame(ts, 1, ts - toIntervalMillisecond(interval_ms)) over (
       partition by org, gpu_uuid order by ts rows between unbounded preceding and current row) as gap_start,
-    if(status = 'gap', ts, ts - toIntervalMillisecond(interval_ms)) as gap_end
+    if(gap, ts, ts - toIntervalMillisecond(interval_ms)) as gap_end
   from {database}.gpu_samples final
 )
 where gap_end > gap_start and dateDiff('millisecond', gap_start, ts) > 2 * declared_interval_ms;
@@ -118,7 +161,7 @@ from (
     lagInFrame(ts, 1, begins) over (
       partition by org, gpu_uuid order by ts rows between unbounded preceding and current row) as before
   from {database}.gpu_samples final
-  where status != 'gap'
+  where not gap
 )
 where before > begins
 group by org, day, gpu_uuid;

@@ -40,9 +40,17 @@ def decoded(values: Values, single: str, kept: Collection[str] = ()) -> Columns:
 
 def found(columns: Columns) -> dict[Place, dict[str, Any]]:
     """Accepted events by place."""
-    times = [name for name, kind in columns.events.schema.items() if isinstance(kind, pl.Datetime)]
-    events = columns.events.with_columns(pl.col(times).cast(pl.Int64)) if times else columns.events
+    events = columns.events.cast({name: _without_times(kind) for name, kind in columns.events.schema.items()})
     return dict(zip(zip(columns.record.tolist(), columns.item.tolist(), strict=True), events.to_dicts(), strict=True))
+
+
+def _without_times(kind: Any) -> Any:
+    """The type with times as numbers, also inside lists."""
+    if isinstance(kind, pl.List):
+        return pl.List(_without_times(kind.inner))
+    if isinstance(kind, pl.Struct):
+        return pl.Struct({field.name: _without_times(field.dtype) for field in kind.fields})
+    return pl.Int64 if isinstance(kind, pl.Datetime) else kind
 
 
 def refused(columns: Columns) -> dict[int, str]:

@@ -16,6 +16,7 @@ from tests.contract.wire import LAST_US, example_files, from_json, schema, value
 
 USAGE, ROLLUP = values(schema("Usage")), values(schema("CostRollup"))
 CORRECTION = values(schema("Correction"))
+GPU_CORRECTION = values(schema("GpuCorrection"))
 BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 #: What a run may hold beside good records: no value, no header, a foreign record, an unknown schema, half a record.
 STRANGERS: Values = [None, b"", b"\0\0", b'{"event_id": "1"}', b"\0\0\0\x03\xe7", b"\0\0\0\0\x01\x0edefault\x10req"]
@@ -36,7 +37,7 @@ def assert_agreed(run: Values, single: str) -> None:
     assert refused(columns) == reasons
 
 
-@pytest.mark.parametrize("single", ["Usage", "CostRollup", "Correction"])
+@pytest.mark.parametrize("single", ["Usage", "CostRollup", "Correction", "GpuCorrection"])
 def test_the_examples_decode_alike(single: str) -> None:
     run: Values = [*examples(single), *(examples(BATCH_OF[single]) if single in BATCH_OF else [])]
     assert len(run) >= 3
@@ -59,6 +60,12 @@ def test_any_rollup_decodes_alike(records: list[dict[str, Any]]) -> None:
 @given(st.lists(CORRECTION, min_size=1, max_size=4))
 def test_any_correction_decodes_alike(records: list[dict[str, Any]]) -> None:
     assert_agreed([encode("Correction", record) for record in records], "Correction")
+
+
+@BOUNDED
+@given(st.lists(GPU_CORRECTION, min_size=1, max_size=4))
+def test_any_correction_of_gpu_readings_decodes_alike(records: list[dict[str, Any]]) -> None:
+    assert_agreed([encode("GpuCorrection", record) for record in records], "GpuCorrection")
 
 
 @BOUNDED

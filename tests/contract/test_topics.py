@@ -16,6 +16,7 @@ PUBLIC = {
     "control": ("kind/name (Price adds effective_from and revision)", ("ControlDocument",), True),
     "costs": ("dimensions hash", ("CostRollup",), False),
     "corrections": ("none", ("Correction", "CorrectionBatch"), False),
+    "gpu-corrections": ("gpu_uuid", ("GpuCorrection",), False),
     "alerts": ("alert id", ("Alert",), False),
     "enforcement": ("scope", ("EnforcementState",), True),
     "recommendations": ("recommendation id", ("Recommendation",), True),
@@ -93,8 +94,8 @@ def test_broker_settings_follow_from_the_declaration() -> None:
 
 @pytest.mark.parametrize(
     ("topic", "columns"),
-    [("usage", {"event_id"}), ("gpu-telemetry", {"gpu_uuid"}), ("alerts", {"alert_id"}),
-     ("enforcement", {"scope_key"}), ("recommendations", {"recommendation_id"}),
+    [("usage", {"event_id"}), ("gpu-telemetry", {"gpu_uuid"}), ("gpu-corrections", {"gpu_uuid"}),
+     ("alerts", {"alert_id"}), ("enforcement", {"scope_key"}), ("recommendations", {"recommendation_id"}),
      ("billing", {"provider_name", "billing_period_start", "line_id"}), ("control", {"kind", "name"})],
 )  # fmt: skip
 def test_what_a_key_is_made_of_is_a_field_of_the_record(topic: str, columns: set[str]) -> None:

@@ -10,6 +10,7 @@ from spendstream.attribution.bills.reconciliation import ReconciliationWatch
 from spendstream.attribution.corrections.processor import GROUP, TOPIC, CorrectionProcessor
 from spendstream.attribution.corrections.repair import Repairer
 from spendstream.attribution.gpu.alerts import UnpricedModels
+from spendstream.attribution.gpu.corrections import GpuCorrections
 from spendstream.attribution.gpu.processor import GpuProcessor
 from spendstream.attribution.gpu.repair import GpuRepair
 from spendstream.attribution.usage.ledger import Ledger, RecentRanges
@@ -59,7 +60,8 @@ def build(context: Context) -> Sequence[faust.App | Service]:
     options = RunOptions(linger_ms=CORRECTIONS_LINGER_MS, records=CORRECTIONS_RECORDS)
     corrected = build_app(context.settings, GROUP, [TOPIC], corrections, options)
     models = UnpricedModels(context.publisher)
-    repair = GpuRepair(context, models)
+    gpu_repair, gpu_corrections = GpuRepair(context, models), GpuCorrections(context)
+    gpu_corrections.assignment_changed = gpu_repair.follow
     bills = BillProcessor(context)
     return [
         app,
@@ -67,8 +69,9 @@ def build(context: Context) -> Sequence[faust.App | Service]:
         projector.app(context.settings, f"{context.service}-ledger"),
         corrected,
         repairer,
-        GpuProcessor(context, models, repair.look_again).app(),
-        repair,
+        GpuProcessor(context, models, gpu_repair.news).app(),
+        gpu_corrections.app(),
+        gpu_repair,
         bills.app(f"{context.service}-billing"),
         ReconciliationWatch(context, lambda: bills.reads),
     ]

@@ -97,3 +97,13 @@ def places_for(amounts: Iterable[Decimal | None]) -> int:
 def dollars(usd: Decimal | None, places: int) -> str:
     """Dollars for a table, rounded."""
     return "" if usd is None else f"{usd:,.{places}f}"
+
+
+def where(org: str, model: str) -> str:
+    """A model, and whose where there are several organisations."""
+    return model if org == "default" else f"{org}: {model}"
+
+
+def turned(before: str, after: str) -> str:
+    """What became of a name; empty ones are spelled."""
+    return before if before == after else f"{before or '(none)'} → {after or '(none)'}"

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from spendstream.operations.checks import Backlog
 from spendstream.operations.store import Store
@@ -30,22 +29,6 @@ async def log_ends(settings: Settings, partitions: Iterable[TopicPartition]) -> 
         return {tp: int(consumer.highwater(tp) or 0) for tp in wanted}
     finally:
         await consumer.stop()
-
-
-async def committed(
-    settings: Settings, groups: Iterable[str], partitions: Iterable[TopicPartition]
-) -> dict[tuple[str, TopicPartition], int]:
-    """Next offset each group will read, where it has committed one."""
-    wanted, found = list(partitions), {}
-    admin = AIOKafkaAdminClient(**settings.kafka())
-    await admin.start()
-    try:
-        for group in groups:
-            offsets = await admin.list_consumer_group_offsets(group, partitions=wanted)
-            found.update({(group, tp): meta.offset for tp, meta in offsets.items() if meta.offset >= 0})
-    finally:
-        await admin.close()
-    return found
 
 
 def ledger_positions(store: Store, incarnations: Mapping[int, str]) -> dict[tuple[str, TopicPartition], int]:

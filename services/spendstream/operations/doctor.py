@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from spendstream.corrections.gpu.readings import STANDING
 from spendstream.operations import checks, usage_topic
-from spendstream.operations.backlogs import backlogs, committed, ledger_positions, log_ends
+from spendstream.operations.backlogs import backlogs, ledger_positions, log_ends
 from spendstream.operations.checks import FAIL, OK, SKIPPED, Finding
 from spendstream.operations.positions import Place, place_condition
 from spendstream.operations.store import NotMigratedError, Store
@@ -15,6 +16,7 @@ from spendstream.runtime import heartbeats
 from spendstream.runtime.clickhouse.client import DATABASE
 from spendstream.runtime.clickhouse.migrate import migrations
 from spendstream.runtime.kafka.admin import partition_counts
+from spendstream.runtime.kafka.groups import committed
 from spendstream.runtime.resources import shipped
 from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.settings import Settings
@@ -97,7 +99,8 @@ async def _on_broker(settings: Settings, services: Sequence[str], existing: Mapp
         found.append(checks.service(name, mine, ends[TopicPartition("control", 0)]))
     # Who does not run has a line of its own already; his backlog is its consequence.
     running = sorted({beat.service for beat in beats if beat.is_alive})
-    groups = [f"{name}{suffix}" for name in running for suffix in ("", "-ledger", "-corrections", "-gpu")]
+    suffixes = ("", "-ledger", "-corrections", "-gpu", "-gpu-corrections")
+    groups = [f"{name}{suffix}" for name in running for suffix in suffixes]
     waiting = await backlogs(settings, await committed(settings, groups, partitions), ends)
     advice = "add workers (one a partition at most), or look for what keeps the service waiting in its log"
     return [*found, checks.backlog("consumers", waiting, advice)]
@@ -159,20 +162,22 @@ def _token_totals(store: Store) -> Finding:
 
 
 def _gpus(store: Store) -> Finding:
-    # Rows are written before their reading, so a reading that is there has all of them.
-    recent = "from gpu_samples final where rated_at > now() - interval 1 day"
+    recent = f"from gpu_costs final where known_at > now() - interval 1 day and {STANDING}"
     [(readings, without_price, unequal)] = store.rows(
-        "select count(), countIf(reading.status = 'unpriced'), countIf(reading.cost_usd != shares.cost_usd)"
-        f" from (select org, gpu_uuid, ts, status, cost_usd {recent}) as reading"
-        " left join (select org, gpu_uuid, ts, sum(cost_usd) as cost_usd from gpu_costs final"
-        f" where (org, gpu_uuid, ts) in (select org, gpu_uuid, ts {recent}) group by org, gpu_uuid, ts) as shares"
-        " using (org, gpu_uuid, ts)"
+        "select count(), countIf(status = 'unpriced'), countIf(cost_usd != arraySum(shares.cost_usd)"
+        f" or abs(fraction - arraySum(shares.share)) > 1e-9) {recent}"
+    )
+    # The cost is written before the reading, so a reading that is there has one.
+    [(without_cost,)] = store.rows(
+        "select count() from gpu_samples final where rated_at > now() - interval 1 day and not gap"
+        " and (org, gpu_uuid, ts) not in"
+        " (select org, gpu_uuid, ts from gpu_costs where rated_at > now() - interval 2 day and revision = 0)"
     )
     models = store.rows(
         f"select gpu_model, count() {recent} and status = 'unpriced' group by gpu_model order by 2 desc"
         f" limit {MODELS_SHOWN}"
     )
-    return checks.gpus(readings, without_price, [model for model, _ in models], unequal)
+    return checks.gpus(readings, without_price, [model for model, _ in models], unequal + without_cost)
 
 
 def _conservation(store: Store) -> Finding:

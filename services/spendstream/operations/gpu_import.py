@@ -11,9 +11,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from spendstream.operations.arrival import ASK_SERVICES_EVERY_S, PATIENCE_S, NotQueryableError
-from spendstream.operations.backlogs import committed
 from spendstream.operations.store import Store
 from spendstream.runtime.heartbeats import running
+from spendstream.runtime.kafka.groups import committed
 from spendstream.runtime.kafka.publisher import Publisher
 from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.settings import Settings

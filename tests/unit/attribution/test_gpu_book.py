@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from spendstream.attribution.gpu.book import compile_book
 from spendstream.control.files import read_file
 from spendstream.control.publish import as_documents
 from spendstream.domain.attribution.owners import parse_owner
 from spendstream.domain.gpu import GpuPriceBook, GpuPriceRevision
+from spendstream.gpu_books import compile_book
 from tests.unit.domain.gpu_support import USD, book, price, rated, reading
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -9,15 +9,11 @@ of prices it looks again, at first after seconds, then ever more rarely.
 """
 
 import asyncio
-import itertools
-from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
 import structlog
-from aiokafka.errors import KafkaError
-from mode import Service
 
+from spendstream.attribution.looking import Looking
 from spendstream.corrections.charges import Period, chunks, read
 from spendstream.corrections.publish import TOPIC, CorrectionRun, publish, run_id
 from spendstream.corrections.rerate import changes, is_known
@@ -26,11 +22,9 @@ from spendstream.domain.corrections import improvements
 from spendstream.rating import PRICE_KINDS, BookShelf, Prices
 from spendstream.runtime import clock
 from spendstream.runtime.clickhouse.writer import ClickHouse
-from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.service import Context
 
 log = structlog.get_logger()
-PAUSES_S: Final = (0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 SOON_S: Final = 0.5
 # Rated without a complete price, or corrected to that later: two queries, because each finds its rows by an index.
 STILL: Final = "status != 'priced'"
@@ -45,7 +39,7 @@ WITHOUT_PRICE: Final = (
 )
 
 
-class Repairer(Service):  # type: ignore[misc]  # mode is untyped
+class Repairer(Looking):
     """Looks for charges that can be priced by now: when prices change, when it takes over, and then once in a while."""
 
     def __init__(self, context: Context) -> None:
@@ -55,7 +49,6 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
         # Its own connection: what it asks may take long, and the ledger must not wait for it.
         self._clickhouse = ClickHouse(context.settings, threads=1)
         self._held = False
-        self._news = asyncio.Event()
         self._prices_at = 0
         #: What was last looked at, per model: prices, charges, and when the last was written. The same is not repeated.
         self._looked: dict[tuple[str, ...], tuple[int, int, int]] = {}
@@ -64,7 +57,7 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
     def follow(self, partitions: frozenset[int]) -> None:
         """Partitions of `corrections` this worker holds from now on."""
         self._held = 0 in partitions
-        self._news.set()
+        self.news()
 
     async def on_stop(self) -> None:
         self._clickhouse.close()
@@ -74,34 +67,20 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
         changed = control.last_change(PRICE_KINDS, control.offset)
         if changed != self._prices_at:
             self._prices_at = changed
-            self._news.set()
+            self.news()
 
-    @Service.task  # type: ignore[untyped-decorator]
-    async def _look(self) -> None:
-        pauses = _pauses()
-        while not self.should_stop:
-            pause = next(pauses)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), pause)
-            if self._news.is_set():
-                self._news.clear()
-                pauses = _pauses()
-            if not self._held:
-                continue
-            try:
-                if await self._repair():
-                    pauses = _pauses()
-            except (NotNowError, KafkaError, OSError) as error:
-                log.warning("repair waits", error=str(error)[:300])
-                self._looked.clear()  # some of it was not looked at to the end
-                pauses = _pauses()
+    async def look(self) -> bool:
+        return self._held and bool(await self._repair())
+
+    def interrupted(self) -> None:
+        self._looked.clear()  # some of it was not looked at to the end
 
     async def _repair(self) -> int:
         """Correct what can be priced; returns how many charges. While corrections are on their way it waits: 0."""
         context = self._context
         on_topic = await topic_ends(context.settings, await context.publisher.partitions(TOPIC))
         if await not_taken_in(self._clickhouse, on_topic):
-            self._news.set()
+            self.news()
             await asyncio.sleep(SOON_S)
             return 0
         prices, repaired = self._shelf.now().prices, 0
@@ -135,7 +114,3 @@ class Repairer(Service):  # type: ignore[misc]  # mode is untyped
                     Period(int(first), int(last) + 1, ours, {"org": org, "provider": provider, "model": model})
                 )
         return found
-
-
-def _pauses() -> Iterator[float]:
-    return itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1]))

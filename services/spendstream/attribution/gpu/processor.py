@@ -16,10 +16,10 @@ from faust.types import TP
 from prometheus_client import Counter
 
 from spendstream.attribution.gpu.alerts import UnpricedModels
-from spendstream.attribution.gpu.book import NOTHING_DECLARED, GpuShelf
 from spendstream.attribution.gpu.rows import Rated, cost_table, key_of, sample_table
 from spendstream.attribution.limit import FUTURE_US, RejectGate
 from spendstream.domain.gpu import UNPRICED, BadSampleError, rate_sample, read_sample
+from spendstream.gpu_books import NOTHING_DECLARED, GpuShelf
 from spendstream.runtime.dead_letters import DeadLetters, Rejection
 from spendstream.runtime.kafka.columns import decode_columns
 from spendstream.runtime.kafka.consume import Run, build_app

@@ -1,152 +1,116 @@
-"""Readings that had no price when they came are priced once it is there: the same rows, now with what they cost.
+"""Readings that had no price when they came are priced once it is there: a correction like any other.
 
-What is repaired is a function of the stored reading and the prices known now, so two workers that repair the same
-reading write the same rows. A reading that has a price is never touched.
+It works beside the stream, in the worker that holds the first partition of `gpu-corrections`; whoever believes so too
+makes the same revisions, which are void. A reading that has a price is never touched: `spendstream reprice` does that,
+when somebody asks. Every worker looks which models are still without a price, because each has alerts of its own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from fractions import Fraction
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
-import pyarrow as pa
+import polars as pl
 import structlog
-from mode import Service
 
 from spendstream.attribution.gpu.alerts import UnpricedModels
-from spendstream.attribution.gpu.book import NOTHING_DECLARED, GpuShelf
-from spendstream.attribution.gpu.rows import COST, SAMPLE, with_cost
-from spendstream.domain.gpu import GpuPriceRevision, cost_pico_usd, split_by_shares
-from spendstream.domain.gpu.sample import nearest
-from spendstream.runtime.retry import NotNowError, retrying
+from spendstream.attribution.looking import Looking
+from spendstream.corrections.gpu.publish import TOPIC, publish
+from spendstream.corrections.gpu.standing import not_taken_in
+from spendstream.corrections.publish import CorrectionRun, run_id
+from spendstream.domain.gpu import UNPRICED
+from spendstream.domain.gpu.reprice import MODEL, changes, improvements
+from spendstream.gpu_books import PRICE_KINDS, GpuShelf
+from spendstream.runtime import clock
+from spendstream.runtime.clickhouse.writer import ClickHouse
 from spendstream.runtime.service import Context
 
 log = structlog.get_logger()
-CHUNK = 5_000
-Row = dict[str, Any]
-Place = tuple[str, str, int]
-#: How a column is asked for where not by its name: times as numbers, in the unit of the column.
-ASKED_AS = {"ts": "toUnixTimestamp64Micro(ts)", "appended_at": "toUnixTimestamp64Milli(appended_at)"}
+SOON_S: Final = 0.5
+CHUNK: Final = 100_000
+NUMBERS: Final = ("sampled_at", "revision", "interval_ms")
 
 
-class GpuRepair(Service):  # type: ignore[misc]  # mode is untyped
-    """Goes through the unpriced readings at start and whenever prices may have changed."""
+class GpuRepair(Looking):
+    """Looks for readings that can be priced by now: when prices change, when it takes over, then once in a while."""
 
     def __init__(self, context: Context, models: UnpricedModels) -> None:
         super().__init__()
         self._context = context
         self._models = models
+        # Its own connection: what it asks may take long, and readings must not wait for it.
+        self._clickhouse = ClickHouse(context.settings, threads=1)
         self._shelf = GpuShelf(context.control.log)
-        self._look = asyncio.Event()
-        self._books_seen = -1
-        context.control.on_change(self._look.set)
+        self._held = False
+        self._prices_at = -1
+        context.control.on_change(self._control_changed)
+        self.news()
 
-    @Service.task  # type: ignore[untyped-decorator]
-    async def _repair_for_ever(self) -> None:
-        self._look.set()
-        while not self.should_stop:
-            await self._look.wait()
-            self._look.clear()
-            version = self._shelf.version(self._context.control.log.offset)
-            if version != self._books_seen:
-                self._books_seen = version
-                await self.repair()
+    def follow(self, partitions: frozenset[int]) -> None:
+        """Partitions of `gpu-corrections` this worker holds from now on."""
+        self._held = 0 in partitions
+        self.news()
 
-    def look_again(self) -> None:
-        """Readings were written without a price while prices changed: they may have one by now."""
-        self._books_seen = -1
-        self._look.set()
+    async def on_stop(self) -> None:
+        self._clickhouse.close()
 
-    async def repair(self) -> int:
-        """Price what has a price now; returns how many readings."""
-        books, repaired = self._shelf.at(self._context.control.log.offset), 0
-        for org, model, region in await self._models_without():
-            prices = books.get(org, NOTHING_DECLARED).prices
-            if not prices.knows(model):
-                continue
-            async for readings in self._unpriced(org, model, region):
-                priced = [
-                    (reading, price)
-                    for reading in readings
-                    if isinstance(price := prices.at(model, region, reading["ts"]), GpuPriceRevision)
-                ]
-                await self._write(priced)
-                repaired += len(priced)
-        still = {(org, model) for org, model, _ in await self._models_without()}
-        await retrying("saying which GPUs have a price", lambda: self._models.settle(still), retry_on=(NotNowError,))
+    def _control_changed(self) -> None:
+        if self._changed_at() != self._prices_at:
+            self.news()
+
+    def _changed_at(self) -> int:
+        return self._context.control.log.last_change(PRICE_KINDS, self._context.control.log.offset)
+
+    async def look(self) -> bool:
+        """Correct what has a price now, and say which models have none."""
+        self._prices_at = self._changed_at()
+        on_their_way = self._held and await self._are_on_their_way()
+        without = await self._models_without()
+        await self._models.settle((org, model) for org, model, _ in without)
+        if on_their_way:
+            self.news()
+            await asyncio.sleep(SOON_S)
+            return False
+        return self._held and bool(await self._repair(without))
+
+    async def _are_on_their_way(self) -> bool:
+        context = self._context
+        return await not_taken_in(context.settings, await context.publisher.partitions(TOPIC)) > 0
+
+    async def _repair(self, without: Sequence[Sequence[str]]) -> int:
+        books, repaired = self._shelf.prices(), 0
+        run = CorrectionRun(run_id("repair", gpu_prices_at=self._prices_at), "repair", clock.now_us())
+        for org, model, region in without:
+            if org in books and books[org].knows(model):
+                async for readings in self._unpriced(org, model, region):
+                    better = improvements(await asyncio.to_thread(changes, readings, books))
+                    repaired += await publish(self._context.publisher, better, run)
         if repaired:
-            log.info("readings priced that had no price", readings=repaired)
+            log.info("readings priced that had no price", readings=repaired, run_id=run.run_id)
         return repaired
 
     async def _models_without(self) -> Sequence[Sequence[str]]:
-        """(org, GPU model, region) of the readings without a price."""
-        return await self._context.clickhouse.query(
-            "select distinct org, gpu_model, labels['region'] from gpu_samples final where status = 'unpriced'"
-        )
+        """Organisation, GPU model and region of the readings without a price."""
+        return await self._clickhouse.query(f"select distinct {', '.join(MODEL)} from v_gpu_unpriced_readings")
 
-    async def _unpriced(self, org: str, model: str, region: str) -> AsyncIterator[list[Row]]:
-        """Unpriced readings of a model, a chunk at a time, in order of device and time."""
+    async def _unpriced(self, *model: str) -> AsyncIterator[pl.DataFrame]:
+        """Readings of a model without a price, a chunk at a time, in order of device and time."""
         behind: tuple[str, int] = ("", -1)
         while True:
-            rows = await self._context.clickhouse.query(
-                f"select {_asked(SAMPLE)} from gpu_samples final"
-                " where org = {org:String} and gpu_model = {model:String} and labels['region'] = {region:String}"
-                " and status = 'unpriced' and (gpu_uuid, toUnixTimestamp64Micro(ts)) > ({uuid:String}, {ts:Int64})"
+            table = await self._clickhouse.query_arrow(
+                "select gpu_uuid, toUnixTimestamp64Micro(ts) as sampled_at, toInt64(v.revision) as revision,"
+                " interval_ms, fraction, fraction_from from v_gpu_unpriced_readings as v"
+                " where org = {org:String} and gpu_model = {gpu_model:String} and region = {region:String}"
+                " and (gpu_uuid, toUnixTimestamp64Micro(ts)) > ({uuid:String}, {ts:Int64})"
                 f" order by gpu_uuid, ts limit {CHUNK}",
-                {"org": org, "model": model, "region": region, "uuid": behind[0], "ts": behind[1]},
+                {**dict(zip(MODEL, model, strict=True)), "uuid": behind[0], "ts": behind[1]},
             )
-            if not rows:
+            if not table.num_rows:
                 return
-            found = [dict(zip(SAMPLE.names, row, strict=True)) for row in rows]
+            found = pl.DataFrame(pl.from_arrow(table)).with_columns(
+                pl.col(NUMBERS).cast(pl.Int64),
+                *(pl.lit(value).alias(name) for name, value in zip(MODEL, model, strict=True)),
+                pl.lit(UNPRICED).alias("status"), pl.lit("").alias("price_id"),
+                pl.lit(0, dtype=pl.Int64).alias("cost_pico_usd"),
+            )  # fmt: skip
             yield found
-            behind = (found[-1]["gpu_uuid"], found[-1]["ts"])
-
-    async def _write(self, priced: Sequence[tuple[Row, GpuPriceRevision]]) -> None:
-        if not priced:
-            return
-        shares = await self._shares([reading for reading, _ in priced])
-        rows: list[Row] = []
-        amounts: list[int] = []
-        costs = [_cost(reading, price) for reading, price in priced]
-        for (reading, price), cost in zip(priced, costs, strict=True):
-            mine = shares.get(_place(reading), [])
-            amounts += split_by_shares(cost, [Fraction(row["weight"]) for row in mine])
-            rows += [{**row, **_said(price)} for row in mine]
-        samples = [{**each, **_said(price), "labels": list(each["labels"].items())} for each, price in priced]
-        clickhouse = self._context.clickhouse
-        await clickhouse.insert("gpu_costs", with_cost(pa.Table.from_pylist(rows, schema=COST), amounts))
-        await clickhouse.insert("gpu_samples", with_cost(pa.Table.from_pylist(samples, schema=SAMPLE), costs))
-
-    async def _shares(self, readings: Sequence[Row]) -> Mapping[Place, list[Row]]:
-        """The rows of readings in gpu_costs, in their order."""
-        times = [reading["ts"] for reading in readings]
-        rows = await self._context.clickhouse.query(
-            f"select {_asked(COST)} from gpu_costs final"
-            " where org = {org:String} and gpu_uuid in {uuids:Array(String)}"
-            f" and ts between fromUnixTimestamp64Micro({min(times)}, 'UTC')"
-            f" and fromUnixTimestamp64Micro({max(times)}, 'UTC') order by gpu_uuid, ts, item",
-            {"org": readings[0]["org"], "uuids": sorted({reading["gpu_uuid"] for reading in readings})},
-        )
-        found: dict[Place, list[Row]] = {}
-        for row in rows:
-            named = dict(zip(COST.names, row, strict=True))
-            found.setdefault(_place(named), []).append(named)
-        return found
-
-
-def _asked(schema: pa.Schema) -> str:
-    return ", ".join(ASKED_AS.get(name, name) for name in schema.names)
-
-
-def _place(row: Row) -> Place:
-    return row["org"], row["gpu_uuid"], row["ts"]
-
-
-def _cost(reading: Row, price: GpuPriceRevision) -> int:
-    start = reading["fraction_from"]
-    start = None if start is None else nearest(start)
-    return cost_pico_usd(price.price.pico_usd_per_hour, reading["interval_ms"], nearest(reading["fraction"]), start)
-
-
-def _said(price: GpuPriceRevision) -> Row:
-    return {"status": "priced", "unpriced_reason": "", "price_id": price.price_id}
+            behind = (found["gpu_uuid"][-1], found["sampled_at"][-1])

@@ -1,8 +1,8 @@
-"""Rated GPU readings as rows of `gpu_samples` and `gpu_costs`."""
+"""Rated GPU readings as rows of `gpu_samples` (what was said) and `gpu_costs` (what it cost, with all its shares)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,29 +10,64 @@ import pyarrow as pa
 from spendstream.domain.gpu import CostRow, RatedSample
 from spendstream.runtime.clickhouse.money import usd_array
 
-MICROS, MILLIS = pa.timestamp("us", "UTC"), pa.timestamp("ms", "UTC")
-MEASURED = {
-    "utilization": pa.float64(), "sm_active": pa.float64(), "engine_active": pa.float64(),
-    "tensor_active": pa.float64(), "dram_active": pa.float64(), "memory_used_bytes": pa.int64(),
-    "memory_total_bytes": pa.int64(), "power_watts": pa.float64(), "energy_millijoules": pa.int64(),
-    "temperature_celsius": pa.float64(),
-}  # fmt: skip
-SAMPLE = pa.schema([
-    *((name, pa.string()) for name in ("org", "gpu_uuid", "device_uuid", "hostname", "gpu_model", "throttle_reasons",
-                                       "status", "unpriced_reason", "price_id", "incarnation")),
-    *((name, pa.int64()) for name in ("interval_ms", "declared_interval_ms", "control_offset", "offset")),
-    *MEASURED.items(),
-    ("ts", MICROS), ("appended_at", MILLIS), ("fraction", pa.float64()), ("fraction_from", pa.float64()),
-    ("partition", pa.uint16()), ("labels", pa.map_(pa.string(), pa.string())),
-])  # fmt: skip
-COST = pa.schema([
-    *((name, pa.string()) for name in ("org", "gpu_uuid", "device_uuid", "mig_instance", "hostname", "gpu_model",
-                                       "namespace", "pod", "container", "job", "team", "project", "environment",
-                                       "cost_center", "service", "owner_source", "kind", "status", "unpriced_reason",
-                                       "price_id", "incarnation", "weight")),
-    ("interval_ms", pa.int64()), ("offset", pa.int64()), ("item", pa.int32()), ("partition", pa.uint16()),
-    ("share", pa.float64()), ("ts", MICROS), ("appended_at", MILLIS),
-])  # fmt: skip
+TEXT, INT, REAL, MICROS = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
+Column = tuple[pa.DataType, Callable[[Any], Any]]
+#: What both tables say of a reading.
+COMMON: Final[Mapping[str, Column]] = {
+    "org": (TEXT, lambda each: each.rated.sample.org),
+    "gpu_uuid": (TEXT, lambda each: each.rated.sample.gpu_uuid),
+    "ts": (MICROS, lambda each: each.rated.sample.sampled_at),
+    "interval_ms": (INT, lambda each: each.rated.sample.interval_ms),
+    "device_uuid": (TEXT, lambda each: each.rated.sample.device_uuid),
+    "hostname": (TEXT, lambda each: each.rated.sample.host),
+    "gpu_model": (TEXT, lambda each: each.rated.sample.gpu_model),
+    "fraction": (REAL, lambda each: float(each.rated.sample.fraction)),
+    "fraction_from": (REAL, lambda each: _float(each.rated.sample.fraction_from)),
+}
+SAMPLE: Final[Mapping[str, Column]] = {
+    **COMMON,
+    "declared_interval_ms": (INT, lambda each: each.rated.sample.declared_interval_ms),
+    "gap": (pa.uint8(), lambda each: int(each.rated.sample.is_gap)),
+    "throttle_reasons": (TEXT, lambda each: each.event["throttle_reasons"] or ""),
+    "labels": (pa.map_(TEXT, TEXT), lambda each: list(dict(each.event["labels"]).items())),
+    "incarnation": (TEXT, lambda each: each.incarnation),
+    "partition": (pa.uint16(), lambda each: each.partition),
+    "offset": (INT, lambda each: each.offset),
+    "appended_at": (pa.timestamp("ms", "UTC"), lambda each: each.appended_ms),
+}
+MEASURED: Final = {
+    **dict.fromkeys(("utilization", "sm_active", "engine_active", "tensor_active", "dram_active"), REAL),
+    **dict.fromkeys(("memory_used_bytes", "memory_total_bytes", "energy_millijoules"), INT),
+    **dict.fromkeys(("power_watts", "temperature_celsius"), REAL),
+}
+COST: Final[Mapping[str, Column]] = {
+    **COMMON,
+    "region": (TEXT, lambda each: each.rated.sample.region),
+    "status": (TEXT, lambda each: each.rated.status),
+    "unpriced_reason": (TEXT, lambda each: each.rated.reason),
+    "price_id": (TEXT, lambda each: each.rated.price.price_id if each.rated.price else ""),
+    "control_offset": (INT, lambda each: each.control_offset),
+}
+
+
+def _identity(name: str) -> Callable[[Any], Any]:
+    return lambda row: row.identity.get(name, "")
+
+
+def _tag(name: str) -> Callable[[Any], Any]:
+    return lambda row: row.owned.tags.get(name, "")
+
+
+SHARE: Final[Mapping[str, Column]] = {
+    "mig_instance": (TEXT, lambda row: row.instance),
+    **{name: (TEXT, _identity(name)) for name in ("namespace", "pod", "container", "job")},
+    **{name: (TEXT, _tag(name)) for name in ("team", "project", "environment", "cost_center")},
+    "service": (TEXT, lambda row: row.owned.service),
+    "owner_source": (TEXT, lambda row: row.owned.source),
+    "kind": (TEXT, lambda row: row.kind),
+    "share": (REAL, lambda row: float(row.share)),
+    "weight": (INT, lambda row: row.weight),
+}
 
 
 class Key(NamedTuple):
@@ -63,59 +98,39 @@ def key_of(each: Rated) -> Key:
 
 
 def sample_table(readings: Sequence[Rated]) -> pa.Table:
-    """One row a reading."""
-    table = pa.Table.from_pylist([_sample_row(each) for each in readings], schema=SAMPLE)
-    return with_cost(table, [each.rated.cost_pico_usd for each in readings])
+    """One row a reading: a function of its record alone."""
+    columns = _columns(SAMPLE, readings)
+    measured = {name: pa.array([each.event[name] for each in readings], kind) for name, kind in MEASURED.items()}
+    return pa.table({**columns, **measured})
 
 
 def cost_table(readings: Sequence[Rated]) -> pa.Table:
-    """One row a share; the rows of a reading add up to it."""
-    rows = [(each, item, row) for each in readings for item, row in enumerate(each.rated.rows)]
-    table = pa.Table.from_pylist([_cost_row(each, item, row) for each, item, row in rows], schema=COST)
-    return with_cost(table, [row.cost_pico_usd for _, _, row in rows])
+    """One row a reading that is billed, with its shares; they add up to it."""
+    billed = [each for each in readings if each.rated.rows]
+    rows = [row for each in billed for row in each.rated.rows]
+    counts = [len(each.rated.rows) for each in billed]
+    shares = _columns(SHARE, rows)
+    shares["cost_usd"] = _usd(row.cost_pico_usd for row in rows)
+    return pa.table({
+        **_columns(COST, billed),
+        "cost_usd": _usd(each.rated.cost_pico_usd for each in billed),
+        **{f"shares.{name}": as_lists(values, counts) for name, values in shares.items()},
+    })  # fmt: skip
 
 
-def with_cost(table: pa.Table, pico: Sequence[int]) -> pa.Table:
-    """The table with its money."""
-    return table.append_column("cost_usd", usd_array(np.array(pico, dtype=np.int64)))
+def as_lists(values: pa.Array, counts: Sequence[int]) -> pa.Array:
+    """Consecutive values as lists, so many in each."""
+    offsets = np.concatenate(([0], np.cumsum(counts, dtype=np.int64))).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
 
 
-def _common(each: Rated) -> Iterator[tuple[str, Any]]:
-    sample, price = each.rated.sample, each.rated.price
-    yield from (("org", sample.org), ("gpu_uuid", sample.gpu_uuid), ("device_uuid", sample.device_uuid))
-    yield from (("ts", sample.sampled_at), ("interval_ms", sample.interval_ms), ("hostname", sample.host))
-    yield from (("gpu_model", sample.gpu_model), ("price_id", price.price_id if price else ""))
-    yield from (("status", each.rated.status), ("unpriced_reason", each.rated.reason))
-    yield from (("incarnation", each.incarnation), ("partition", each.partition), ("offset", each.offset))
-    yield "appended_at", each.appended_ms
+def _columns(declared: Mapping[str, Column], rows: Sequence[Rated] | Sequence[CostRow]) -> dict[str, pa.Array]:
+    return {name: pa.array([value(row) for row in rows], kind) for name, (kind, value) in declared.items()}
 
 
-def _sample_row(each: Rated) -> dict[str, Any]:
-    event, sample = each.event, each.rated.sample
-    return {
-        **dict(_common(each)),
-        **{name: event[name] for name in MEASURED},
-        "declared_interval_ms": sample.declared_interval_ms,
-        "fraction": float(sample.fraction),
-        "fraction_from": None if sample.fraction_from is None else float(sample.fraction_from),
-        "throttle_reasons": event["throttle_reasons"] or "",
-        "labels": list(dict(event["labels"]).items()),
-        "control_offset": each.control_offset,
-    }
+def _usd(pico: Any) -> pa.Array:
+    return usd_array(np.fromiter(pico, dtype=np.int64))
 
 
-def _cost_row(each: Rated, item: int, row: CostRow) -> dict[str, Any]:
-    names = ("namespace", "pod", "container", "job")
-    tags = ("team", "project", "environment", "cost_center")
-    return {
-        **dict(_common(each)),
-        **{name: row.identity.get(name, "") for name in names},
-        **{tag: row.owned.tags.get(tag, "") for tag in tags},
-        "service": row.owned.service,
-        "owner_source": row.owned.source,
-        "mig_instance": row.instance,
-        "kind": row.kind,
-        "share": float(row.share),
-        "weight": str(row.weight),
-        "item": item,
-    }
+def _float(share: Any) -> float | None:
+    return None if share is None else float(share)

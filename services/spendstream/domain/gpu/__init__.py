@@ -2,6 +2,7 @@
 
 Walk     sample.py (one reading, checked) → sharing.py (shares of the device, adding up to it) → prices.py and
          owners.py (what an hour costs, who owns a share) → costs.py (rows). dcgm.py and table.py read recordings.
+         reprice.py (what prices of now change about readings as they stand) and weights.py are columnar.
 """
 
 from spendstream.domain.gpu.costs import (
@@ -12,7 +13,6 @@ from spendstream.domain.gpu.costs import (
     cost_pico_usd,
     effective_price,
     rate_sample,
-    split_by_shares,
 )
 from spendstream.domain.gpu.owners import GpuOwners
 from spendstream.domain.gpu.policy import MEMORY, SM, parse_sharing
@@ -39,5 +39,4 @@ __all__ = [
     "rate_sample",
     "read_sample",
     "share_device",
-    "split_by_shares",
 ]

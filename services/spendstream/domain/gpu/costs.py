@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import lcm
 from typing import Final
 
 from spendstream.domain.gpu.owners import GpuOwners, Owned
@@ -11,7 +10,7 @@ from spendstream.domain.gpu.policy import SM
 from spendstream.domain.gpu.prices import GpuPriceBook, GpuPriceRevision
 from spendstream.domain.gpu.sample import BadSampleError, Sample
 from spendstream.domain.gpu.sharing import IDLE, Share, share_device
-from spendstream.domain.money import split
+from spendstream.domain.gpu.weights import split_by_weights, weights_of
 
 MS_PER_HOUR: Final = 3_600_000
 MAX_AMOUNT: Final = 2**63 - 1
@@ -32,14 +31,15 @@ class GpuBook:
 class CostRow:
     """One share of a device over one interval, its owner (nobody: no tags at all) and its cost.
 
-    `weight`: share of the reading, `share`: of the physical device; they differ for a slice that reports for itself.
+    `weight` ÷ the sum of the reading's weights is its share of the reading; `share` is of the physical device, which
+    is another for a slice that reports for itself.
     """
 
     instance: str
     kind: str
     identity: Mapping[str, str]
     owned: Owned
-    weight: Fraction
+    weight: int
     share: Fraction
     cost_pico_usd: int
 
@@ -91,18 +91,12 @@ def rate_sample(sample: Sample, book: GpuBook) -> RatedSample:
 
 def _rows(sample: Sample, cost: int, book: GpuBook) -> list[CostRow]:
     shares = share_device(sample, book.basis)
-    amounts = split_by_shares(cost, [share.share for share in shares])
-    return [_row(sample, share, amount, book.owners) for share, amount in zip(shares, amounts, strict=True)]
+    weights = weights_of([share.share for share in shares])
+    parts = zip(shares, weights, split_by_weights(cost, weights), strict=True)
+    return [_row(sample, share, weight, part, book.owners) for share, weight, part in parts]
 
 
-def split_by_shares(cost: int, shares: Sequence[Fraction]) -> list[int]:
-    """`cost` in proportion to exact shares, adding up to it; equal remainders go to the earlier share."""
-    common = lcm(*(share.denominator for share in shares))
-    weights = [share.numerator * (common // share.denominator) for share in shares]
-    return split(cost, weights, range(len(shares)))
-
-
-def _row(sample: Sample, share: Share, amount: int, owners: GpuOwners) -> CostRow:
+def _row(sample: Sample, share: Share, weight: int, part: int, owners: GpuOwners) -> CostRow:
     identity = share.process.identity
     owned = UNOWNED if share.kind == IDLE else owners.find(sample.org, sample.host, identity, sample.sampled_at)
-    return CostRow(share.instance, share.kind, identity, owned, share.share, share.share * sample.fraction, amount)
+    return CostRow(share.instance, share.kind, identity, owned, weight, share.share * sample.fraction, part)

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from spendstream.domain.prices.model import ALWAYS, GpuPrice, timestamp
@@ -59,7 +60,16 @@ class GpuPriceBook:
                 return found
         return NO_DATE if self._timelines.get((model, "")) or self._timelines.get((model, region)) else NO_REGION
 
+    def periods(self, gpu_model: str, region: str) -> list[tuple[int, GpuPriceRevision | str]]:
+        """What `at` says from each moment on, in order of time; the first is from always."""
+        timelines = (self._timelines.get((model_key(gpu_model), place), []) for place in (region, ""))
+        prices = [revision.price for timeline in timelines for revision in timeline]
+        ends = (price.effective_to for price in prices if price.effective_to is not None)
+        moments = sorted({ALWAYS, *(price.effective_from for price in prices), *ends})
+        return [(moment, self.at(gpu_model, region, moment)) for moment in moments]
 
+
+@lru_cache(maxsize=10_000)
 def model_key(gpu_model: str) -> str:
     """A device name without its maker, letter case and MIG profile: drivers and exporters disagree on those."""
     name = " ".join(gpu_model.lower().split()).split(_MIG)[0]

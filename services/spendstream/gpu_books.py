@@ -1,4 +1,4 @@
-"""GPU prices, owners and sharing policies as known at one control offset, an organisation at a time."""
+"""What control documents say of GPUs at one control offset: prices, owners, sharing, an organisation at a time."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,8 @@ from spendstream.domain.prices import GpuPrice, parse_price
 from spendstream.runtime.control import ControlLog, Document
 
 log = structlog.get_logger()
-KINDS = frozenset({"Price", "Owner", "Policy"})
+PRICE_KINDS = frozenset({"Price"})
+KINDS = PRICE_KINDS | {"Owner", "Policy"}
 NOTHING_DECLARED = GpuBook()
 
 
@@ -34,6 +35,10 @@ class GpuShelf:
                 by_org.setdefault(document.org, []).append(document)
             held = self._held = (version, {name: compile_book(documents) for name, documents in by_org.items()})
         return held[1]
+
+    def prices(self) -> Mapping[str, GpuPriceBook]:
+        """Prices by organisation, of everything known."""
+        return {org: book.prices for org, book in self.at(self._control.offset).items()}
 
 
 def compile_book(documents: Sequence[Document]) -> GpuBook:
