@@ -150,7 +150,8 @@ from (
 )
 where gap_end > gap_start and dateDiff('millisecond', gap_start, ts) > 2 * declared_interval_ms;
 
--- Time of a device that more than one reading stands for, and is billed for: two samplers, or an interval set too long.
+-- Time of a device that more than one reading stands for, and is billed for: two samplers, or an interval set too long;
+-- and time for which the slices of a device, or a device and its slices, report more than all of it. Day by day.
 create view if not exists {database}.v_gpu_overlaps as
 select
   org, toDate(ts) as day, gpu_uuid, any(hostname) as hostname, any(gpu_model) as gpu_model, count() as readings,
@@ -159,16 +160,62 @@ from (
   select
     org, gpu_uuid, hostname, gpu_model, ts, ts - toIntervalMillisecond(interval_ms) as begins,
     lagInFrame(ts, 1, begins) over (
-      partition by org, gpu_uuid order by ts rows between unbounded preceding and current row) as before
+      partition by org, gpu_uuid, toDate(ts) order by ts rows between unbounded preceding and current row) as before
   from {database}.gpu_samples final
   where not gap
 )
 where before > begins
-group by org, day, gpu_uuid;
+group by org, day, gpu_uuid
+union all
+select
+  org, day, device_uuid as gpu_uuid, any(hostname) as hostname, any(gpu_model) as gpu_model, count() as readings,
+  toInt64(round(sum((taken - 1) * dateDiff('millisecond', moment, until)))) as overlap_ms
+from (
+  select
+    org, toDate(ts) as day, device_uuid, hostname, gpu_model, edge.1 as moment,
+    sum(edge.2) over (
+      partition by org, device_uuid, toDate(ts) order by edge.1 rows between unbounded preceding and current row) as taken,
+    leadInFrame(edge.1, 1, edge.1) over (
+      partition by org, device_uuid, toDate(ts) order by edge.1
+      rows between unbounded preceding and unbounded following) as until,
+    max(gpu_uuid != device_uuid) over (partition by org, device_uuid, toDate(ts)) as in_slices
+  from {database}.gpu_samples final
+  array join [(ts - toIntervalMillisecond(interval_ms), fraction), (ts, -fraction)] as edge
+  where not gap
+)
+where in_slices and taken > 1.000001 and until > moment
+group by org, day, device_uuid;
+
+-- What tokens of a model cost at providers that host it: list prices of input and output by the Price documents as they
+-- are now, each with the time it is in force; a document that was deleted is left out.
+create view if not exists {database}.v_api_prices as
+select
+  org, provider, model, region, starts, least(declared_end, next_start) as ends, usd_in, usd_out, name
+from (
+  select
+    p.org as org, JSONExtractString(p.spec, 'provider') as provider, JSONExtractString(p.spec, 'model') as model,
+    JSONExtractString(p.spec, 'region') as region, p.name as name, p.effective_from as starts,
+    parseDateTime64BestEffortOrNull(JSONExtractString(p.spec, 'effective_to'), 6, 'UTC') as said_end,
+    ifNull(said_end, toDateTime64('2299-12-31 23:59:59', 6, 'UTC')) as declared_end,
+    leadInFrame(p.effective_from, 1, toDateTime64('2299-12-31 23:59:59', 6, 'UTC')) over (
+      partition by org, provider, model, region order by starts
+      rows between unbounded preceding and unbounded following) as next_start,
+    toDecimal128OrZero(JSONExtractString(p.spec, 'usd_per_million_tokens', 'input', '$decimal'), 12)
+      + JSONExtractInt(p.spec, 'usd_per_million_tokens', 'input') as usd_in,
+    toDecimal128OrZero(JSONExtractString(p.spec, 'usd_per_million_tokens', 'output', '$decimal'), 12)
+      + JSONExtractInt(p.spec, 'usd_per_million_tokens', 'output') as usd_out
+  from (
+    select * from {database}.prices final order by revision desc, known_at desc limit 1 by org, name, effective_from
+  ) as p
+  where model != '' and JSONHas(p.spec, 'usd_per_million_tokens')
+    and provider not in ('self-hosted', 'self_hosted', 'vllm', 'ollama')
+    and (p.org, concat(p.name, '/', toString(toUnixTimestamp64Micro(p.effective_from)), '/', toString(p.revision)))
+      not in (select org, name from {database}.audit_log final where kind = 'Price' and action = 'delete')
+);
 
 -- What self-hosting costs, beside what an API would charge for the same tokens. Tokens of a service that ran on several
--- GPU models go to each by the hours it used there. `api_usd`: at the newest Price document of the same model from a
--- provider that hosts it, list price of input and output; null where there is none for one of the models.
+-- GPU models go to each by the hours it used there. `api_usd`: by the prices in force in the minute of the call, at the
+-- cheapest provider that hosts the model; null where none does for one of the models.
 create view if not exists {database}.v_gpu_efficiency as
 with
   gpu as (
@@ -185,28 +232,39 @@ with
     select org, day, team, service, sum(used_hours) as all_used_hours, count() as gpu_models from gpu
     group by org, day, team, service
   ),
-  price as (
+  offers as (
     select
-      org, JSONExtractString(spec, 'model') as model,
-      argMax(JSONExtractString(spec, 'usd_per_million_tokens', 'input', '$decimal'), (effective_from, revision)) as text_in,
-      argMax(JSONExtractString(spec, 'usd_per_million_tokens', 'output', '$decimal'), (effective_from, revision)) as text_out,
-      argMax(JSONExtractInt(spec, 'usd_per_million_tokens', 'input'), (effective_from, revision)) as whole_in,
-      argMax(JSONExtractInt(spec, 'usd_per_million_tokens', 'output'), (effective_from, revision)) as whole_out,
-      toDecimal128OrZero(text_in, 12) + whole_in as usd_in, toDecimal128OrZero(text_out, 12) + whole_out as usd_out
-    from {database}.prices final
-    where model != '' and JSONHas(spec, 'usd_per_million_tokens')
-      and JSONExtractString(spec, 'provider') not in ('self-hosted', 'self_hosted', 'vllm', 'ollama')
+      org, model, arraySort(arrayDistinct(arrayConcat(groupArray(starts), groupArray(ends)))) as moments,
+      groupArray((starts, ends, usd_in, usd_out)) as offers
+    from {database}.v_api_prices
     group by org, model
+  ),
+  called as (
+    select
+      org, day, team, service, model, toStartOfMinute(ts) as minute,
+      sum(input_tokens) as tokens_in, sum(output_tokens) as tokens_out
+    from {database}.v_cost
+    where category = 'compute_inference'
+    group by org, day, team, service, model, minute
+  ),
+  elsewhere as (
+    select
+      called.org as org, called.day as day, called.team as team, called.service as service, called.model as model,
+      arrayCount(moment -> moment <= called.minute, offers.moments) as period,
+      sum(called.tokens_in) as tokens_in, sum(called.tokens_out) as tokens_out,
+      arrayFilter(offer -> offer.1 <= offers.moments[period] and offers.moments[period] < offer.2, any(offers.offers))
+        as in_force,
+      if(empty(in_force), null, arrayMin(offer -> tokens_in * offer.3 + tokens_out * offer.4, in_force) / 1000000)
+        as usd
+    from called
+    left join offers on offers.org = called.org and offers.model = called.model
+    group by org, day, team, service, model, period, offers.moments
   ),
   tokens as (
     select
-      cost.org as org, cost.day as day, cost.team as team, cost.service as service,
-      sum(cost.input_tokens) as tokens_in, sum(cost.output_tokens) as tokens_out,
-      if(countIf(price.model = '') = 0,
-        sum((cost.input_tokens * price.usd_in + cost.output_tokens * price.usd_out) / 1000000), null) as api_usd
-    from {database}.v_cost as cost
-    left join price on price.org = cost.org and price.model = cost.model
-    where category = 'compute_inference'
+      org, day, team, service, sum(e.tokens_in) as tokens_in, sum(e.tokens_out) as tokens_out,
+      if(countIf(e.usd is null) = 0, sum(e.usd), null) as api_usd
+    from elsewhere as e
     group by org, day, team, service
   )
 select

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from spendstream.cli.failures import USAGE, CommandError
 
 if TYPE_CHECKING:
-    from spendstream.domain.gpu.dcgm import BadLine, DcgmReader
+    from spendstream.domain.gpu.dcgm import DcgmReader
+    from spendstream.domain.gpu.lines import BadLine
 
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

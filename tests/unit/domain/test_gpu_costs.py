@@ -192,7 +192,7 @@ INSTANCES = [{"mig_instance": "1", "fraction": 0.5}]
         (reading(interval_ms=32 * 24 * HOUR_MS), "bad_interval"),
         (reading(declared_interval_ms=-1), "bad_interval"),
         (reading(sm_active=1.5), "bad_share"),
-        (reading(utilization=float("nan")), "bad_share"),
+        (reading(utilization=float("inf")), "bad_share"),
         (reading({"sm_share": -0.1}), "bad_share"),
         (reading({"memory_bytes": -1}), "negative_count"),
         (reading(fraction=0.0), "bad_fraction"),
@@ -206,6 +206,25 @@ def test_what_cannot_be_true_is_refused_with_a_reason(record: dict[str, Any], re
     with pytest.raises(BadSampleError) as refused:
         read_sample(record)
     assert refused.value.reason == reason
+
+
+def test_a_measure_that_is_no_number_was_not_measured() -> None:
+    nan = float("nan")
+    assert buckets(reading({**SEARCH, "sm_share": nan}, sm_active=nan, utilization=0.25)) == {
+        "search": USD, "idle:search": 3 * USD,
+    }  # fmt: skip
+
+
+@given(st.integers(2, 9), st.integers(2, 4))
+def test_fractions_that_were_rounded_up_are_scaled_to_the_device(count: int, digits: int) -> None:
+    rounded = -(-(10**digits) // count) / 10**digits
+    parts = [{"mig_instance": str(i), "fraction": rounded, "sm_active": 1.0} for i in range(count)]
+    record = reading(*({"team": str(i), "mig_instance": str(i)} for i in range(count)), instances=parts)
+    if sum(Fraction(rounded).limit_denominator(10**6) for _ in parts) > Fraction(101, 100):
+        with pytest.raises(BadSampleError, match="devices"):
+            read_sample(record)
+        return
+    assert {row.share for row in rated(record).rows} == {Fraction(1, count)}
 
 
 def test_an_absurd_amount_is_refused() -> None:

@@ -3,11 +3,17 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from spendstream.domain.gpu.dcgm import BadLine, DcgmReader, mig_fraction
+from spendstream.domain.gpu import MEMORY, SM
+from spendstream.domain.gpu.dcgm import DcgmReader
+from spendstream.domain.gpu.devices import mig_fraction
+from spendstream.domain.gpu.lines import BadLine
 from spendstream.domain.gpu.table import read_table, wrong_header
 from spendstream.schemas import decode, encode
 from tests.support.gpu import scrape
+from tests.unit.domain.gpu_support import book, price, rated
 
 AT = 1_782_907_200_000_000  # 2026-07-01T12:00:00Z
 DEVICE = 'gpu="0",UUID="GPU-0",modelName="NVIDIA H100 80GB HBM3",Hostname="node-7"'
@@ -139,15 +145,132 @@ def test_a_line_that_cannot_be_read_is_named_and_the_others_count(line: str, pro
 @pytest.mark.parametrize(
     ("profile", "model", "fraction"),
     [("1g.10gb", "H100", 1 / 7), ("7g.80gb", "H100", 1), ("1g.10gb+me", "H100", 1 / 7), ("1c.3g.40gb", "H100", 3 / 7),
-     ("2g.12gb", "NVIDIA A30", 1 / 2), ("", "H100", 1)],
+     ("2g.12gb", "NVIDIA A30", 1 / 2), ("", "H100", None)],
 )  # fmt: skip
-def test_a_mig_profile_names_its_share_of_the_compute_slices(profile: str, model: str, fraction: float) -> None:
+def test_a_mig_profile_names_its_share_of_the_compute_slices(profile: str, model: str, fraction: float | None) -> None:
     assert mig_fraction(profile, model) == fraction
 
 
 def test_an_instance_that_reports_under_its_own_uuid_is_a_slice() -> None:
     device = one('DCGM_FI_PROF_SM_ACTIVE{UUID="MIG-1",modelName="A100 MIG 2g.20gb",pod="p"} 0.5')
     assert (device["fraction"], device["sm_active"], device["instances"]) == (2 / 7, 0.5, [])
+
+
+def test_slices_that_do_not_say_their_profile_have_equal_parts_of_what_is_left() -> None:
+    lines = [f'DCGM_FI_PROF_SM_ACTIVE{{{DEVICE},GPU_I_ID="{i}"{more}}} 0.5'
+             for i, more in enumerate((',GPU_I_PROFILE="3g.40gb"', "", ""), 1)]  # fmt: skip
+    assert [each["fraction"] for each in one("\n".join(lines))["instances"]] == pytest.approx([3 / 7, 2 / 7, 2 / 7])
+    own = [f'DCGM_FI_PROF_SM_ACTIVE{{UUID="MIG-{i}",modelName="H100",gpu="0",Hostname="n"}} 1' for i in range(4)]
+    found = records("\n".join(own))
+    assert [(each["fraction"], each["parent_uuid"]) for each in found] == [(1 / 4, "n/gpu0")] * 4
+
+
+def test_slices_under_a_uuid_of_their_own_belong_to_their_device_where_it_reports_too() -> None:
+    shared = 'modelName="H100 MIG 3g.40gb",gpu="0",Hostname="node-7"'
+    slices = [f'DCGM_FI_PROF_SM_ACTIVE{{UUID="MIG-{i}",{shared},pod="p{i}"}} 0.5' for i in range(2)]
+    device = one("\n".join([f"DCGM_FI_DEV_GPU_TEMP{{{DEVICE}}} 40", *slices]))
+    assert (device["gpu_uuid"], device["gpu_model"]) == ("GPU-0", "NVIDIA H100 80GB HBM3")
+    assert [(each["mig_instance"], each["fraction"]) for each in device["instances"]] == [
+        ("MIG-0", 3 / 7), ("MIG-1", 3 / 7),
+    ]  # fmt: skip
+    assert [(each["pod"], each["mig_instance"]) for each in device["processes"]] == [("p0", "MIG-0"), ("p1", "MIG-1")]
+
+
+TARGET = 'job="dcgm",instance="10.0.0.7:9400",namespace="monitoring",service="nvidia-dcgm-exporter"'
+
+
+def test_the_exporters_own_pod_holds_nothing_whoever_wins_the_labels() -> None:
+    own = f'{DEVICE},{TARGET},pod="nvidia-dcgm-exporter-x7",container="exporter"'
+    assert one(f"DCGM_FI_DEV_GPU_UTIL{{{own}}} 0")["processes"] == []
+    exported = f'{own},exported_pod="ranker-0",exported_namespace="search",exported_service="ranker",team="search"'
+    [process] = one(f"DCGM_FI_DEV_GPU_UTIL{{{exported}}} 50")["processes"]
+    named = [process.get(name) for name in ("pod", "namespace", "container", "service", "team")]
+    assert named == ["ranker-0", "search", None, "ranker", "search"]
+    honoured = f'{DEVICE},{TARGET.replace("monitoring", "search")},pod="ranker-0",container="server"'
+    [process] = one(f"DCGM_FI_DEV_GPU_UTIL{{{honoured}}} 50")["processes"]
+    assert (process["pod"], process["container"], process.get("service")) == ("ranker-0", "server", None)
+
+
+def test_what_prometheus_federates_is_sorted_out_by_device_and_moment() -> None:
+    ms = AT // 1_000
+    devices = [f'UUID="{uuid}",modelName="L4",Hostname="n",gpu="{i}"' for i, uuid in enumerate("AB")]
+    first = [
+        f"{metric}{{{device}}} {value} {ms + scraped}"
+        for metric, value in (("DCGM_FI_DEV_GPU_UTIL", 50), ("DCGM_FI_DEV_GPU_TEMP", 40))
+        for device, scraped in zip(devices, (0, 7_000), strict=True)
+    ]
+    later = [line.replace(str(ms), str(ms + 30_000)).replace(str(ms + 7_000), str(ms + 37_000)) for line in first]
+    found = records("\n".join([*first, *later]))
+    times = sorted((each["gpu_uuid"], each["sampled_at"] - AT, each["interval_ms"]) for each in found)
+    assert times == [("A", 0, 30_000), ("A", 30_000_000, 30_000), ("B", 7_000_000, 30_000), ("B", 37_000_000, 30_000)]
+    assert {(each["utilization"], each["temperature_celsius"]) for each in found} == {(0.5, 40.0)}
+
+
+def test_two_that_scrape_one_device_bill_its_time_once() -> None:
+    ms, jobs = AT // 1_000, ("one", "two")
+    lines = [
+        f'{metric}{{{DEVICE},job="{job}"}} 1 {ms + i * 30_000 + (job == "two") * 12_000}'
+        for i in range(4)
+        for metric in ("DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_TEMP")
+        for job in jobs
+    ]
+    found = records("\n".join(lines))
+    assert [each["interval_ms"] for each in found] == [30_000, 12_000, *[18_000, 12_000] * 3]
+    assert {each["temperature_celsius"] for each in found} == {1.0}
+
+
+def test_times_in_seconds_are_those_of_openmetrics() -> None:
+    for at in ("1782907200.000", "1782907200", "1782907200000"):
+        assert one(f"DCGM_FI_DEV_GPU_UTIL{{{DEVICE}}} 1 {at}")["sampled_at"] == AT
+
+
+def test_labels_in_another_order_are_the_same_series_and_hosts_may_be_said_twice() -> None:
+    one_way, other = f'{DEVICE},hostname="pod-3"', f'hostname="pod-3",{DEVICE}'
+    found = records(f"DCGM_FI_DEV_GPU_UTIL{{{one_way}}} 1\nDCGM_FI_DEV_GPU_UTIL{{{other}}} 2")
+    assert [(each["utilization"], each["host"]) for each in found] == [(0.01, "node-7"), (0.02, "node-7")]
+
+
+def test_own_values_above_all_of_the_device_are_all_of_it_and_negative_ones_are_none() -> None:
+    lines = [f'DCGM_FI_DEV_GPU_UTIL{{{DEVICE},pod="{pod}"}} {value}' for pod, value in (("a", 101), ("b", 50))]
+    device = one("\n".join([*lines, f"DCGM_FI_DEV_FB_USED{{{DEVICE}}} -1"]))
+    assert [each["sm_share"] for each in device["processes"]] == [1.0, 0.5]
+    assert device["memory_used_bytes"] is None
+
+
+VALUES = st.sampled_from(
+    ["0", "0.25", "1", "37", "101", "-1", "NaN", "+Inf", "9223372036854775794", "2147483632", "1e300"]
+)
+METRICS = st.sampled_from([
+    "DCGM_FI_PROF_SM_ACTIVE", "DCGM_FI_PROF_GR_ENGINE_ACTIVE", "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED",
+    "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_OF_TOMORROW",
+])  # fmt: skip
+PLACES = st.sampled_from(
+    [
+        "",
+        *(
+            f',GPU_I_ID="{i}",GPU_I_PROFILE="{profile}"'
+            for i, profile in enumerate(("3g.40gb", "2g.20gb", "1g.10gb", ""))
+        ),
+    ]
+)
+OWNERS = st.sampled_from([
+    "", ',pod="a"', ',pod="b",namespace="search"', ',pod="a",vgpu="1"', ',hpc_job="7"', ',exported_pod="c",pod="x"',
+    ',pod="nvidia-dcgm-exporter-1"', ',team="lab"',
+])  # fmt: skip
+SCRAPES = st.lists(st.tuples(METRICS, PLACES, OWNERS, VALUES), min_size=1, max_size=12)
+
+
+@given(SCRAPES, st.none() | st.integers(1, 8), st.sampled_from([SM, MEMORY]))
+def test_whatever_an_exporter_says_its_devices_are_billed_whole(
+    lines: list[tuple[str, str, str, str]], time_slices: int | None, basis: str
+) -> None:
+    text = "\n".join(f"{metric}{{{DEVICE}{place}{owner}}} {value}" for metric, place, owner, value in lines)
+    for record in records(text, time_slices=time_slices):
+        _, travelled = decode(encode("GpuSample", record))
+        sampled_at = record["sampled_at"]
+        result = rated({**travelled, "sampled_at": sampled_at}, book(basis=basis, prices=[price(gpu="H100 80GB HBM3")]))
+        assert sum(row.cost_pico_usd for row in result.rows) == result.cost_pico_usd > 0
+        assert sum(row.share for row in result.rows) == 1
 
 
 ROW = {"gpu_uuid": "G", "sampled_at": "2026-07-01T12:00:00Z", "interval_ms": "30000", "gpu_model": "L4"}

@@ -30,13 +30,14 @@ def test_many_readings_are_split_as_each_alone_and_to_the_pico_dollar(readings: 
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=9).filter(any), st.integers(1, 10**12))
 def test_weights_of_shares_are_exact_and_add_up(sizes: list[int], scale: int) -> None:
     shares = [Fraction(size * scale, sum(sizes) * scale) for size in sizes]
-    weights = weights_of(shares)
+    weights = weights_of([share.numerator for share in shares], [share.denominator for share in shares])
     assert [Fraction(weight, sum(weights)) for weight in weights] == shares
 
 
 def test_shares_finer_than_64_bits_still_add_up() -> None:
     odd = [Fraction(1, prime) for prime in (999_983, 999_979, 999_961, 999_959)]
-    weights = weights_of([*odd, 1 - sum(odd)])
+    shares = [*odd, 1 - sum(odd)]
+    weights = weights_of([share.numerator for share in shares], [share.denominator for share in shares])
     assert sum(weights) == 10**18 and all(weight > 0 for weight in weights)
     assert abs(Fraction(weights[0], 10**18) - odd[0]) < Fraction(1, 10**18)
 

@@ -91,7 +91,7 @@ def rate_sample(sample: Sample, book: GpuBook) -> RatedSample:
 
 def _rows(sample: Sample, cost: int, book: GpuBook) -> list[CostRow]:
     shares = share_device(sample, book.basis)
-    weights = weights_of([share.share for share in shares])
+    weights = weights_of([share.parts for share in shares], [share.whole for share in shares])
     parts = zip(shares, weights, split_by_weights(cost, weights), strict=True)
     return [_row(sample, share, weight, part, book.owners) for share, weight, part in parts]
 
@@ -99,4 +99,5 @@ def _rows(sample: Sample, cost: int, book: GpuBook) -> list[CostRow]:
 def _row(sample: Sample, share: Share, weight: int, part: int, owners: GpuOwners) -> CostRow:
     identity = share.process.identity
     owned = UNOWNED if share.kind == IDLE else owners.find(sample.org, sample.host, identity, sample.sampled_at)
-    return CostRow(share.instance, share.kind, identity, owned, weight, share.share * sample.fraction, part)
+    whole = Fraction(share.parts * sample.fraction.numerator, share.whole * sample.fraction.denominator)
+    return CostRow(share.instance, share.kind, identity, owned, weight, whole, part)

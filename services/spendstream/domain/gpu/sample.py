@@ -9,6 +9,8 @@ from typing import Any, Final
 
 MAX_INTERVAL_MS: Final = 31 * 24 * 3_600_000
 GAP_FACTOR: Final = 2
+#: Fractions of instances that were rounded up may be this much more than the device; then they are scaled to it.
+ROUNDED: Final = Fraction(101, 100)
 #: Shares arrive as binary fractions; the nearest fraction with a denominator up to this is what was meant (3/7, 0.61).
 DENOMINATOR: Final = 1_000_000
 IDENTITY: Final = (
@@ -120,16 +122,26 @@ def _instances(record: Mapping[str, Any]) -> list[Instance]:
         if name not in processes:
             raise BadSampleError("bad_instance", f"a process runs on {name or 'no'} instance, which is not listed")
         processes[name].append(_process(process))
-    instances = [_instance(name, each, _holders(processes[name])) for name, each in found.items()]
-    if sum(each.fraction for each in instances) > 1:
-        raise BadSampleError("bad_fraction", "the instances are more than the device")
-    return instances
+    fractions = _fractions(found)
+    return [_instance(name, each, fractions[name], _holders(processes[name])) for name, each in found.items()]
 
 
-def _instance(name: str, record: Mapping[str, Any], processes: Sequence[Process]) -> Instance:
-    fraction = _share(record, "fraction")
-    if not fraction:
-        raise BadSampleError("bad_fraction", f"instance {name} is no part of the device")
+def _fractions(instances: Mapping[str, Mapping[str, Any]]) -> dict[str, Fraction]:
+    """Of the device, by instance; together no more than it."""
+    found: dict[str, Fraction] = {}
+    for name, record in instances.items():
+        fraction = _share(record, "fraction")
+        if not fraction:
+            raise BadSampleError("bad_fraction", f"instance {name} is no part of the device")
+        found[name] = fraction
+    if (total := sum(found.values())) <= 1:
+        return found
+    if total > ROUNDED:
+        raise BadSampleError("bad_fraction", f"the instances are {float(total):g} devices")
+    return {name: fraction / total for name, fraction in found.items()}
+
+
+def _instance(name: str, record: Mapping[str, Any], fraction: Fraction, processes: Sequence[Process]) -> Instance:
     measured = (_share(record, activity) for activity in ("sm_active", "engine_active", "utilization"))
     activity = next((share for share in measured if share is not None), None)
     used, total = _count(record, "memory_used_bytes"), _count(record, "memory_total_bytes")
@@ -160,16 +172,19 @@ def _together(members: Sequence[Process]) -> Process:
 
 def _share(record: Mapping[str, Any], name: str) -> Fraction | None:
     value = record[name]
-    if value is None:
+    if value is None or math.isnan(value):  # NaN is how exporters say that nobody measured it
         return None
-    if not math.isfinite(value) or not 0 <= value <= 1:
+    if not 0 <= value <= 1:
         raise BadSampleError("bad_share", f"{name} is {value}, not 0..1")
     return nearest(value)
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=200_000)
 def nearest(value: float) -> Fraction:
     """The fraction that was meant by a binary one."""
+    parts = round(value * DENOMINATOR)
+    if parts / DENOMINATOR == value:  # none with a smaller denominator is nearer
+        return Fraction(parts, DENOMINATOR)
     return Fraction(value).limit_denominator(DENOMINATOR)
 
 

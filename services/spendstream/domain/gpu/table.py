@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from spendstream.domain.gpu.dcgm import BadLine
+from spendstream.domain.gpu.lines import BadLine
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 REQUIRED: Final = ("gpu_uuid", "sampled_at", "interval_ms", "gpu_model")

@@ -4,8 +4,7 @@ part = cost × weight / sum of weights, rounded by largest remainder, so that th
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
-from math import lcm
+from math import gcd, lcm
 from typing import Final
 
 import numpy as np
@@ -21,12 +20,14 @@ FINEST: Final = 10**18
 Ints = npt.NDArray[np.int64]
 
 
-def weights_of(shares: Sequence[Fraction]) -> list[int]:
-    """Whole numbers in proportion to `shares` (none negative, summing to 1): exact, their sum is what the shares have
-    as common denominator. Where that is beyond 64 bits, as multiples of 10^-18 that add up all the same."""
-    common = lcm(*(share.denominator for share in shares))
-    weights = [share.numerator * (common // share.denominator) for share in shares]
-    return weights if common <= MOST else split(FINEST, weights, range(len(weights)))
+def weights_of(parts: Sequence[int], wholes: Sequence[int]) -> list[int]:
+    """Whole numbers in proportion to the shares `part / whole` (none negative, summing to 1): exact, as small as they
+    get. Where their sum is beyond 64 bits, multiples of 10^-18 that add up all the same."""
+    common = lcm(*wholes)
+    weights = [part * (common // whole) for part, whole in zip(parts, wholes, strict=True)]
+    if (divisor := gcd(*weights)) > 1:
+        weights = [weight // divisor for weight in weights]
+    return weights if sum(weights) <= MOST else split(FINEST, weights, range(len(weights)))
 
 
 def split_by_weights(cost: int, weights: Sequence[int]) -> list[int]:
