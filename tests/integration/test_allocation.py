@@ -258,7 +258,8 @@ def bill(
 
 def gpu(system: Installation, kind: str, usd: int, **columns: str) -> None:
     row = {
-        "org": "default", "ts": WHEN, "gpu_uuid": f"GPU-{kind}", "interval_ms": 1_000, "share": 0.5,
-        "kind": kind, "cost_usd": Decimal(usd), **columns,
+        "org": "default", "ts": WHEN, "gpu_uuid": f"GPU-{kind}", "interval_ms": 1_000, "cost_usd": Decimal(usd),
+        "shares.share": [0.5], "shares.kind": [kind], "shares.cost_usd": [Decimal(usd)],
+        **{f"shares.{name}": [value] for name, value in columns.items()},
     }  # fmt: skip
     connect(system.settings).insert("gpu_costs", [list(row.values())], column_names=list(row))

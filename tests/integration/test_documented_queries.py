@@ -13,7 +13,7 @@ INDEX = Path("docs/queries/README.md").read_text()
 
 
 #: Views that take parameters, and how they are asked.
-WITH_PARAMETERS = {"v_cost_as_known": "v_cost_as_known(known_at = now64(6))"}
+WITH_PARAMETERS = {name: f"{name}(known_at = now64(6))" for name in ("v_cost_as_known", "v_gpu_cost_as_known")}
 
 
 def columns(page: str) -> list[str]:

@@ -139,10 +139,13 @@ def token_totals(events: int, unequal: int, models: Sequence[str]) -> Finding:
     return Finding("token totals", WARN, f"{found}: {', '.join(models)}", advice)
 
 
-def gpus(readings: int, without_price: int, models: Sequence[str], unequal: int) -> Finding:
-    """GPU readings of the last day: how many have no price, and how many cost something else than their rows."""
+def gpus(
+    readings: int, without_price: int, models: Sequence[str], unequal: int, overlapping: int = 0, overlap_ms: int = 0
+) -> Finding:
+    """GPU readings of the last day: how many have no price, how many cost something else than their shares; devices
+    whose time is billed more than once, and how much of it."""
     if unequal:
-        found = f"{unequal} of {readings} readings cost something else than their rows in gpu_costs"
+        found = f"{unequal} of {readings} readings cost something else than their shares in gpu_costs"
         return Finding(
             "GPUs", FAIL, found, "rows were changed by hand, or this is a bug: keep `gpu-telemetry`, report this"
         )
@@ -150,7 +153,10 @@ def gpus(readings: int, without_price: int, models: Sequence[str], unequal: int)
         found = f"{without_price} of {readings} readings in the last day have no price: {', '.join(models)}"
         advice = "`spendstream apply` Price documents with these gpu names: what was read already is priced then"
         return Finding("GPUs", WARN, found, advice)
-    return Finding("GPUs", OK, f"{readings} readings of the last day, each the sum of its rows")
+    if overlapping:
+        found = f"{overlap_ms / 3_600_000:.2f} h of {overlapping} devices are billed twice since yesterday"
+        return Finding("GPUs", WARN, found, "let one sampler watch a device; v_gpu_overlaps says which have more")
+    return Finding("GPUs", OK, f"{readings} readings of the last day, each the sum of its shares")
 
 
 def conservation(difference: int, ranges_counted: int, charges: int) -> Finding:

@@ -177,7 +177,11 @@ def _gpus(store: Store) -> Finding:
         f"select gpu_model, count() {recent} and status = 'unpriced' group by gpu_model order by 2 desc"
         f" limit {MODELS_SHOWN}"
     )
-    return checks.gpus(readings, without_price, [model for model, _ in models], unequal + without_cost)
+    [(overlapping, overlap_ms)] = store.rows(
+        "select uniqExact(org, gpu_uuid), sum(overlap_ms) from v_gpu_overlaps where day >= yesterday()"
+    )
+    named = [model for model, _ in models]
+    return checks.gpus(readings, without_price, named, unequal + without_cost, overlapping, overlap_ms)
 
 
 def _conservation(store: Store) -> Finding:

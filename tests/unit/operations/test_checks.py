@@ -78,6 +78,8 @@ def test_gpus_without_a_price_are_a_warning_and_readings_that_are_not_their_rows
     one = checks.gpus(10, 1, ["NVIDIA B200"], 0)
     assert one.state == WARN and "NVIDIA B200" in one.found
     assert checks.gpus(10, 1, ["NVIDIA B200"], 1).state == FAIL
+    twice = checks.gpus(10, 0, [], 0, overlapping=2, overlap_ms=5_400_000)
+    assert twice.state == WARN and "1.50 h of 2 devices" in twice.found
 
 
 def test_books_that_do_not_balance_fail() -> None:
