@@ -174,3 +174,22 @@ def test_a_correction_that_is_said_twice_or_too_late_is_void(system: Installatio
         ("", 0, pytest.approx(4 / 120)), ("r-1", 1, pytest.approx(8 / 120)), ("", 0, pytest.approx(4 / 120)),
     ]  # fmt: skip
     assert (system.value(UNEQUAL), system.value(LIVE_REVISIONS)) == (0, 0)
+
+
+def test_an_interrupted_run_is_finished_by_giving_it_again(system: Installation, tmp_path: Path) -> None:
+    bring(system, tmp_path, [row for uuid in ("GPU-1", "GPU-2") for row in readings(700, uuid)])
+    tell(system, tmp_path, price("2.00"))
+    attribution = system.service("attribution")
+    attribution.kill9()
+    cut_short = system.run("reprice", *PERIOD, "--only", "gpu", "--apply", "--timeout", "1", check=False)
+    assert cut_short.returncode == 3 and "give the same command again" in cut_short.stderr
+
+    attribution.start()
+    system.until("select count() from v_gpu_corrections", lambda n: n > 0)
+    attribution.kill9()
+    attribution.start()
+    again = json.loads(system.run("reprice", *PERIOD, "--only", "gpu", "--apply", "--json").stdout)["gpu"]
+    assert (again["examined"], again["published"]) == (1_400, 0)
+    assert said(system) == {1_400 * Decimal("0.016666666667")}
+    assert (system.value(UNEQUAL), system.value(LIVE_REVISIONS)) == (0, 0)
+    assert system.query("select count(), max(revision) from v_gpu_corrections")[0] == (1_400, 1)

@@ -2,11 +2,12 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from spendstream.cli.failures import USAGE, CommandError
 
@@ -20,11 +21,21 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass
 class GpuFile:
-    """The readings of one file, and the lines that were left out."""
+    """One file. `records` goes through it once; then `readings` and the lines that were left out are known."""
 
     file: str
-    records: list[dict[str, Any]] = field(default_factory=list)
+    read: "Callable[[], Iterator[dict[str, Any] | BadLine]]"
+    readings: int = 0
     bad: "list[BadLine]" = field(default_factory=list)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The readings; those of a scrape recording are never all in memory."""
+        for each in self.read():
+            if isinstance(each, dict):
+                self.readings += 1
+                yield each
+            else:
+                self.bad.append(each)
 
 
 def interval_option(text: str) -> int:
@@ -53,14 +64,21 @@ def dcgm_files(files: list[Path], at: int | None, interval_ms: int, org: str, ti
     from spendstream.domain.gpu.dcgm import DcgmReader  # noqa: PLC0415
 
     reader = DcgmReader(at or 0, interval_ms, org, time_slices)
-    return [_dcgm_file(path, reader, at is None) for path in files]
+    for path in files:
+        _opened(path).close()
+    return [GpuFile(str(path), partial(_scrapes, path, reader, at is None)) for path in files]
 
 
-def _dcgm_file(path: Path, reader: "DcgmReader", by_file_time: bool) -> GpuFile:
-    text = _text(path)
+def _scrapes(path: Path, reader: "DcgmReader", by_file_time: bool) -> "Iterator[dict[str, Any] | BadLine]":
     if by_file_time:
         reader.at_us = path.stat().st_mtime_ns // 1_000
-    return _sorted_out(path, reader.read(text.splitlines()))
+    with _opened(path) as lines:
+        try:
+            yield from reader.read(lines)
+        except UnicodeDecodeError as error:
+            raise CommandError(
+                f"{path}: is not UTF-8 text ({error.reason}); what comes before counts", USAGE
+            ) from error
 
 
 def table_files(files: list[Path], org: str | None) -> list[GpuFile]:
@@ -74,26 +92,22 @@ def table_files(files: list[Path], org: str | None) -> list[GpuFile]:
             raise CommandError(f"{path}: {problem}; nothing was imported", USAGE)
         rows = ((reader.line_num, {**row, "org": row.get("org") or org}) for row in reader)
         try:
-            found.append(_sorted_out(path, read_table(rows)))
+            found.append(GpuFile(str(path), partial(iter, list(read_table(rows)))))
         except csv.Error as error:
             raise CommandError(f"{path}:{reader.line_num}: {error}; nothing was imported", USAGE) from error
     return found
 
 
-def _sorted_out(path: Path, read: "Iterator[dict[str, Any] | BadLine]") -> GpuFile:
-    found = GpuFile(str(path))
-    for each in read:
-        if isinstance(each, dict):
-            found.records.append(each)
-        else:
-            found.bad.append(each)
-    return found
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open(encoding="utf-8-sig")
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}; nothing was imported", USAGE) from error
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{path}: is not UTF-8 text ({error.reason}); nothing was imported", USAGE) from error
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}; nothing was imported", USAGE) from error
+    with _opened(path) as opened:
+        try:
+            return opened.read()
+        except UnicodeDecodeError as error:
+            raise CommandError(f"{path}: is not UTF-8 text ({error.reason}); nothing was imported", USAGE) from error

@@ -50,7 +50,7 @@ def gpu(
     bad = [{"file": each.file, "line": line.line, "problem": line.problem} for each in sources for line in each.bad]
     report: dict[str, Any] = {
         "files": len(sources),
-        "readings": sum(len(each.records) for each in sources),
+        "readings": sum(each.readings for each in sources),
         "bad_lines": len(bad),
         **({} if done is None else _counts(done)),
     }
@@ -86,17 +86,18 @@ async def _import(sources: list[GpuFile], timeout: float, no_wait: bool) -> "Out
     from spendstream.runtime.settings import Settings  # noqa: PLC0415
 
     settings = Settings.load()
-    publisher, deadline = Publisher(settings), deadline_in(timeout)
+    publisher = Publisher(settings)
     store = None if no_wait else Store(settings)
-    records = [record for source in sources for record in source.records]
+    records = (record for source in sources for record in source.records())
     with Progress(console=errors, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("sending", total=len(records))
+        task = bar.add_task("sending", total=None)
         try:
             await publisher.start()
             sent = await send(publisher, records, lambda count: bar.update(task, advance=count))
             if store is None:
                 return None
             bar.update(task, description="waiting for attribution")
+            deadline = deadline_in(timeout)
             await until_read(settings, sent, deadline)
             return await outcome(store, sent, deadline)
         except NotQueryableError as error:

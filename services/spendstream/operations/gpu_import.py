@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -22,10 +23,11 @@ from spendstream.schemas import encode
 TOPIC = "gpu-telemetry"
 GROUP = "attribution-gpu"
 CHUNK = 5_000
+ASKED_AT_ONCE = 20_000
 POLL_S = 0.5
 
 
-class Sent(NamedTuple):
+class Placed(NamedTuple):
     """A reading and where it is on the topic."""
 
     org: str
@@ -33,6 +35,40 @@ class Sent(NamedTuple):
     sampled_at: int
     partition: int
     offset: int
+
+
+@dataclass
+class Sent:
+    """Readings that were sent, 24 bytes each: a month of a rack is millions of them."""
+
+    ends: dict[int, int] = field(default_factory=dict)
+    _names: list[tuple[str, str]] = field(default_factory=list)
+    _numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+    _device: "array[int]" = field(default_factory=lambda: array("i"))
+    _sampled_at: "array[int]" = field(default_factory=lambda: array("q"))
+    _partition: "array[int]" = field(default_factory=lambda: array("i"))
+    _offset: "array[int]" = field(default_factory=lambda: array("q"))
+
+    def __len__(self) -> int:
+        return len(self._device)
+
+    def add(self, each: Placed) -> None:
+        """Note one; `ends` has the last offset in each partition."""
+        device = (each.org, each.gpu_uuid)
+        if (number := self._numbers.setdefault(device, len(self._names))) == len(self._names):
+            self._names.append(device)
+        self._device.append(number)
+        self._sampled_at.append(each.sampled_at)
+        self._partition.append(each.partition)
+        self._offset.append(each.offset)
+        self.ends[each.partition] = max(each.offset, self.ends.get(each.partition, each.offset))
+
+    def chunks(self, size: int) -> Iterator[list[Placed]]:
+        """All of them in the order they were sent."""
+        for start in range(0, len(self), size):
+            columns = (each[start : start + size] for each in (self._sampled_at, self._partition, self._offset))
+            devices = (self._names[number] for number in self._device[start : start + size])
+            yield [Placed(*device, *place) for device, *place in zip(devices, *columns, strict=True)]
 
 
 @dataclass
@@ -44,9 +80,9 @@ class Outcome:
     rejected: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-async def send(publisher: Publisher, records: Iterable[dict[str, Any]], tell: Callable[[int], None]) -> list[Sent]:
+async def send(publisher: Publisher, records: Iterable[dict[str, Any]], tell: Callable[[int], None]) -> Sent:
     """Publish records keyed by device. `NotNowError` when the broker is away; the same records may be sent again."""
-    rows, sent = iter(records), []
+    rows, sent = iter(records), Sent()
     while chunk := list(islice(rows, CHUNK)):
         pending: list[asyncio.Future[Any]] = []
         try:
@@ -58,24 +94,19 @@ async def send(publisher: Publisher, records: Iterable[dict[str, Any]], tell: Ca
             for future in pending:
                 future.cancel()
             raise NotNowError(f"publishing to {TOPIC}: {error!r}") from error
-        sent += [
-            Sent(record["org"], record["gpu_uuid"], record["sampled_at"], place.partition, place.offset)
-            for record, place in zip(chunk, places, strict=True)
-        ]
+        for record, place in zip(chunk, places, strict=True):
+            sent.add(Placed(record["org"], record["gpu_uuid"], record["sampled_at"], place.partition, place.offset))
         tell(len(chunk))
     return sent
 
 
-async def until_read(settings: Settings, sent: Sequence[Sent], deadline: float) -> None:
+async def until_read(settings: Settings, sent: Sent, deadline: float) -> None:
     """Return once attribution has passed every reading. `NotQueryableError` at the deadline (monotonic seconds)."""
-    ends: dict[int, int] = {}
-    for each in sent:
-        ends[each.partition] = max(each.offset, ends.get(each.partition, each.offset))
-    partitions = [TopicPartition(TOPIC, partition) for partition in ends]
+    partitions = [TopicPartition(TOPIC, partition) for partition in sent.ends]
     absent_since, asked_at = None, 0.0
     while True:
         found = await committed(settings, [GROUP], partitions)
-        behind = sum(max(0, ends[tp.partition] + 1 - found.get((GROUP, tp), 0)) for tp in partitions)
+        behind = sum(max(0, sent.ends[tp.partition] + 1 - found.get((GROUP, tp), 0)) for tp in partitions)
         if not behind:
             return
         now = time.monotonic()
@@ -90,11 +121,11 @@ async def until_read(settings: Settings, sent: Sequence[Sent], deadline: float) 
         await asyncio.sleep(POLL_S)
 
 
-async def outcome(store: Store, sent: Sequence[Sent], deadline: float) -> Outcome:
+async def outcome(store: Store, sent: Sent, deadline: float) -> Outcome:
     """What became of readings attribution has passed; waits (to the deadline) until those it refused are filed."""
-    found, missing = Outcome(), []
-    for start in range(0, len(sent), CHUNK):
-        missing += await asyncio.to_thread(_look_up, store, sent[start : start + CHUNK], found)
+    found, missing = Outcome(), list[Placed]()
+    for chunk in sent.chunks(ASKED_AT_ONCE):
+        missing += await asyncio.to_thread(_look_up, store, chunk, found)
     while missing:
         found.rejected = await asyncio.to_thread(_letters, store, missing)
         if len(found.rejected) >= len(missing) or time.monotonic() > deadline:
@@ -103,7 +134,7 @@ async def outcome(store: Store, sent: Sequence[Sent], deadline: float) -> Outcom
     return found
 
 
-def _look_up(store: Store, sent: Sequence[Sent], found: Outcome) -> list[Sent]:
+def _look_up(store: Store, sent: Sequence[Placed], found: Outcome) -> list[Placed]:
     """Count readings by what the table says of their device and moment; returns those it does not know."""
     low, high = min(each.sampled_at for each in sent), max(each.sampled_at for each in sent)
     rows = store.rows(
@@ -125,7 +156,7 @@ def _look_up(store: Store, sent: Sequence[Sent], found: Outcome) -> list[Sent]:
     return missing
 
 
-def _letters(store: Store, missing: Sequence[Sent]) -> list[tuple[str, str, str]]:
+def _letters(store: Store, missing: Sequence[Placed]) -> list[tuple[str, str, str]]:
     """(device and moment, reason, detail) of readings that were refused."""
     wanted = {each[3:] for each in missing}
     low = min(each.offset for each in missing)

@@ -4,9 +4,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
-from spendstream.domain.gpu.lines import Reading
+from spendstream.domain.gpu.lines import Labels, Reading
 from spendstream.domain.gpu.scrapes import device_place
 
 #: DCGM's blanks (dcgm_structs.h): nothing measured, not found, not supported, not permitted.
@@ -128,7 +129,7 @@ def take(device: Device, reading: Reading) -> None:
     labels = reading.labels.named
     place = device.places.setdefault(labels.get("GPU_I_ID", ""), Place())
     place.profile = place.profile or labels.get("GPU_I_PROFILE", "")
-    owner = _owner(labels)
+    owner = _owner(reading.labels)
     if owner:
         place.owners.setdefault(owner, set()).add(labels.get("vgpu", ""))
     name = SHARES[reading.metric][0] if reading.metric in SHARES else _OTHERS.get(reading.metric)
@@ -137,8 +138,10 @@ def take(device: Device, reading: Reading) -> None:
         place.values.setdefault(name, {})[owner] = reading.value * unit
 
 
-def _owner(labels: Mapping[str, str]) -> Owner:
+@lru_cache(maxsize=100_000)
+def _owner(said: Labels) -> Owner:
     """Who the labels name. The exporter's own pod, which Prometheus puts on series that name none, holds nothing."""
+    labels = said.named
     if any(labels.get(f"exported_{name}") for name in _TARGET):
         named = {name: labels.get(f"exported_{name}") for name in _TARGET}
     else:

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
-_LINE: Final = re.compile(
-    r"(?P<name>[A-Za-z_:][\w:]*)\s*(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)(?:\s+(?P<at>-?\d+(?:\.\d+)?))?\s*"
-)
+_NAME: Final = re.compile(r"[A-Za-z_:][\w:]*")
+_TIME: Final = re.compile(r"-?\d+(\.\d+)?")
 _LABEL: Final = re.compile(r'\s*([A-Za-z_]\w*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*,?')
 _ESCAPES: Final = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 #: Prometheus writes times as milliseconds, OpenMetrics as seconds; no recording is from before 1973.
@@ -23,9 +23,9 @@ class BadLine:
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """The labels of a series; `number` is the same for the same labels, in whatever order they stand."""
+    """The labels of a series, one object for one text. `number` is the same for the same labels in another order."""
 
     named: Mapping[str, str]
     number: int
@@ -54,17 +54,17 @@ class LineReader:
         text = text.strip()
         if not text or text.startswith("#"):
             return None
-        found = _LINE.fullmatch(text)
-        if found is None:
+        name, labels_text, fields = _cut(text)
+        at = fields[1] if len(fields) > 1 else None
+        if len(fields) not in (1, 2) or (at is not None and not _TIME.fullmatch(at)) or not _is_name(name):
             return BadLine(number, "is no sample of the Prometheus text format")
-        name, labels_text, value_text, at = found.groups()
-        labels = self._known.get(labels_text or "") or self._labels(labels_text or "")
+        labels = self._known.get(labels_text) or self._labels(labels_text)
         if isinstance(labels, str):
             return BadLine(number, f"labels cannot be read from {labels[:40]!r} on")
         try:
-            value = float(value_text)
+            value = float(fields[0])
         except ValueError:
-            return BadLine(number, f"{value_text!r} is not a number")
+            return BadLine(number, f"{fields[0]!r} is not a number")
         return Reading(number, name, labels, value, _milliseconds(at))
 
     def _labels(self, text: str) -> Labels | str:
@@ -81,6 +81,21 @@ class LineReader:
         number = self._numbers.setdefault(frozenset(named.items()), len(self._numbers))
         self._known[text] = labels = Labels(named, number)
         return labels
+
+
+def _cut(text: str) -> tuple[str, str, list[str]]:
+    """Name, labels and what follows: value and perhaps time. Label values may hold any bracket."""
+    name, has_labels, rest = text.partition("{")
+    if not has_labels:
+        name, *fields = text.split()
+        return name, "", fields
+    labels, _, tail = rest.rpartition("}")
+    return name.rstrip(), labels, tail.split()
+
+
+@lru_cache(maxsize=1_000)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 def _milliseconds(at: str | None) -> int | None:
