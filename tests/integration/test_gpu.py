@@ -55,12 +55,12 @@ def test_a_recorded_exporter_is_owned_idle_or_unallocated_to_the_pico_dollar(
         "idle": Decimal("0.235714285712"),
     }
     assert sum(buckets(system).values()) == SOURCE
-    unequal = """select count() from gpu_samples as s final left join (
-        select org, gpu_uuid, ts, sum(cost_usd) as rows_usd, sum(share) as shares from v_gpu_cost
-        group by org, gpu_uuid, ts) as c using (org, gpu_uuid, ts)
-      left join gpu_costs as whole on s.org = whole.org and s.gpu_uuid = whole.gpu_uuid and s.ts = whole.ts
-        and whole.superseded_at = toDateTime64(0, 6, 'UTC')
-      where whole.cost_usd != rows_usd or abs(shares - 1) > 1e-9"""
+    unequal = """select count() from gpu_samples as s final
+      left join (select org, gpu_uuid, ts, cost_usd as whole_usd from gpu_costs final where superseded_at = 0) as whole
+        using (org, gpu_uuid, ts)
+      left join (select org, gpu_uuid, ts, sum(cost_usd) as parts_usd, sum(share) as parts from v_gpu_cost
+        group by org, gpu_uuid, ts) as parts using (org, gpu_uuid, ts)
+      where whole_usd != parts_usd or abs(parts - 1) > 1e-9"""
     assert system.value(unequal) == 0
     owner = "select distinct team, project, environment, cost_center, service, owner_source from v_gpu_cost"
     assert system.query(f"{owner} where gpu_uuid = 'GPU-0'") == [
