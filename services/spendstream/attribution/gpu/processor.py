@@ -30,7 +30,7 @@ from spendstream.runtime.service import Context
 log = structlog.get_logger()
 TOPIC = "gpu-telemetry"
 #: A run is asked about in one query, so it stays short.
-RUN_RECORDS = 2_000
+RUN_RECORDS = 5_000
 LATEST_US = 253_402_300_799_999_999  # the end of the calendar
 
 samples_total = Counter("spendstream_gpu_samples", "GPU readings by what became of them", ["outcome"])
