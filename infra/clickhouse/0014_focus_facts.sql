@@ -46,18 +46,19 @@ select
   cast(map() as Map(String, String)) as allocated_tags, cast(map() as Map(String, String)) as more
 from {database}.v_charge_classes as c;
 
--- Readings that have a price. One belongs to the hour it ends in, as in v_gpu_cost. What is idle says so by name.
+-- Readings that have a price, as they stood when their month ended, and of every later correction what it takes back and
+-- what it says instead. One belongs to the hour it ends in, as in v_gpu_cost. What is idle says so by name.
 create or replace view {database}.v_focus_gpu as
 with
   toStartOfHour(toDateTime(g.ts, 'UTC')) as hour,
-  toStartOfMonth(g.ts) as month,
+  toStartOfMonth(toDateTime(if(g.state = 'charge', g.ts, g.said_at), 'UTC')) as month,
   g.team = '' as nobodys,
   toDecimal128(g.gpu_hours, 12) as hours
 select
-  'gpu' as source, 'charge' as kind, toString(g.org) as org, toDateTime(month, 'UTC') as billing_start,
+  'gpu' as source, g.state as kind, toString(g.org) as org, toDateTime(month, 'UTC') as billing_start,
   toDateTime(month + interval 1 month, 'UTC') as billing_end, hour as charge_start, hour + interval 1 hour as charge_end,
-  g.ts as occurred_at, g.ts as known_at, '' as event_id,
-  'Usage' as charge_category, '' as charge_class,
+  g.ts as occurred_at, g.said_at as known_at, '' as event_id,
+  'Usage' as charge_category, if(kind = 'charge', '', 'Correction') as charge_class,
   concat(g.gpu_model, ' GPU hours, ', multiIf(g.kind = 'idle', 'idle', g.kind = 'idle_owner', g.bucket, 'used'))
     as description,
   'Usage-Based' as frequency,
@@ -67,11 +68,11 @@ select
   g.gpu_uuid as resource_id, concat(g.hostname, ' ', g.gpu_uuid) as resource_name, 'GPU' as resource_type,
   concat('gpu/', splitByChar('@', g.price_id)[1]) as sku_id, 'GPU hours' as sku_meter,
   '' as sku_details, toString(g.price_id) as sku_price_id,
-  cast(hours as Nullable(Decimal(38, 12))) as quantity, 'Hours' as unit, quantity as consumed, unit as consumed_unit,
+  cast(g.sign * hours as Nullable(Decimal(38, 12))) as quantity, 'Hours' as unit, quantity as consumed, unit as consumed_unit,
   cast(if(p.price_id != '', p.usd_per_hour, if(hours = 0, 0, toDecimal128(divideDecimal(g.cost_usd, hours, 12), 12)))
     as Nullable(Decimal(38, 18))) as list_unit,
   list_unit as contracted_unit,
-  g.cost_usd as list_cost, g.cost_usd as contracted_cost, g.cost_usd as effective_cost, g.cost_usd as billed_cost,
+  g.sign * g.cost_usd as list_cost, list_cost as contracted_cost, list_cost as effective_cost, list_cost as billed_cost,
   if(nobodys, 'unallocated', g.team) as team, if(nobodys, 'unallocated', g.project) as project,
   if(nobodys, 'unallocated', g.environment) as environment,
   if(nobodys, 'unallocated', g.cost_center) as cost_center, toString(g.service) as service, '' as feature,
@@ -81,7 +82,18 @@ select
   toString(g.price_id) as price_id, toString(g.status) as status, toString(g.owner_source) as owner_source,
   false as cache_hit, g.bucket as bucket, '' as counted_in, '' as method, '' as method_details,
   cast(map() as Map(String, String)) as allocated_tags, cast(map() as Map(String, String)) as more
-from {database}.v_gpu_cost as g
+from (
+  with
+    toDateTime64(toStartOfMonth(r.ts) + interval 1 month, 6, 'UTC') as month_end,
+    r.superseded_at != toDateTime64(0, 6, 'UTC') and r.superseded_at >= month_end as taken_back,
+    r.revision = 0 or r.known_at < month_end as in_time
+  select
+    r.* except (known_at, superseded_at), arrayJoin(arrayFilter(each -> each.4, [
+      ('charge', r.known_at, 1, in_time and (r.superseded_at = toDateTime64(0, 6, 'UTC') or taken_back)),
+      ('restatement', r.known_at, 1, not in_time), ('reversal', r.superseded_at, -1, taken_back)])) as said,
+    said.1 as state, said.2 as said_at, said.3 as sign
+  from {database}.v_gpu_cost_revisions as r
+) as g
 left any join (
   select
     org, concat(name, '@', formatDateTime(effective_from, '%Y-%m-%dT%H:%i:%SZ', 'UTC'), '#', toString(revision))

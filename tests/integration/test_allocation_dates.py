@@ -85,8 +85,9 @@ def bill(system: Installation, line_id: str, usd: str, first: date, last: date) 
 
 def gpu(system: Installation, day: int, usd: str, kind: str = "used", team: str = "platform") -> None:
     row = {
-        "org": "default", "ts": datetime(2026, 11, day, 12, tzinfo=UTC), "gpu_uuid": f"GPU-{day}-{kind}", "share": 1.0,
-        "interval_ms": 1_000, "kind": kind, "team": team, "cost_usd": Decimal(usd),
+        "org": "default", "ts": datetime(2026, 11, day, 12, tzinfo=UTC), "gpu_uuid": f"GPU-{day}-{kind}",
+        "interval_ms": 1_000, "cost_usd": Decimal(usd), "shares.share": [1.0], "shares.kind": [kind],
+        "shares.team": [team], "shares.cost_usd": [Decimal(usd)],
     }  # fmt: skip
     connect(system.settings).insert("gpu_costs", [list(row.values())], column_names=list(row))
 

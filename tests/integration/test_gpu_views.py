@@ -86,9 +86,9 @@ def test_a_gpu_at_4_dollars_costs_4_16_and_40_an_hour_of_work_and_tokens_are_com
     # $1.20 by the second revision of meta's price before noon, $0.10 after: for four million tokens.
     assert installation.query(tokens.format("quarter")) == [(4.0, 0.25, 1.0, pytest.approx(1.3), 0.325)]
     assert installation.query(tokens.format("tenth"))[0][3:] == (None, None)
-    offers = "select name, toUnixTimestamp(starts), toUnixTimestamp(ends) from v_api_prices where provider = '{}'"
-    since, noon = int(january.timestamp()), int(NOON.timestamp())
-    assert installation.query(offers.format("ended")) == [("ended/llama", since, noon - 3_600)]
+    offers = "select name, toUnixTimestamp64Milli(starts), toUnixTimestamp64Milli(ends) from v_api_prices where provider = '{}'"
+    since, noon = (int(moment.timestamp()) * 1_000 for moment in (january, NOON))
+    assert installation.query(offers.format("ended")) == [("ended/llama", since, noon - 3_600_000)]
     assert sorted(installation.query(offers.format("meta")))[0] == ("meta/llama", since, noon)
 
 
@@ -108,3 +108,26 @@ def test_slices_that_report_more_than_their_device_overlap_and_a_change_of_layou
     put(installation, "gpu_samples", *before, *after, *too_soon, *both)
     found = installation.query("select gpu_uuid, day, overlap_ms from v_gpu_overlaps order by all")
     assert found == [("B", NOON.date(), 2_857), ("C", NOON.date(), 15_000)]
+
+
+def test_the_export_of_a_month_that_has_ended_is_amended_and_never_changed(installation: Installation) -> None:
+    """Rated in July, corrected in July (in the charge), in August, and taken back in September."""
+    days = [datetime(2026, month, 15, tzinfo=UTC) for month in (7, 7, 8, 9)]
+    never = datetime(1970, 1, 1, tzinfo=UTC)
+    for revision, (known, superseded, usd) in enumerate(
+        zip(days, [*(day + timedelta(minutes=revision > 0) for revision, day in enumerate(days[1:])), never],
+            (4, 3, 2, 0), strict=True)
+    ):  # fmt: skip
+        row = hour("quarter", Decimal("0.25"), datetime(2026, 7, 10, 12, tzinfo=UTC))
+        row |= {"cost_usd": Decimal(usd), "shares.cost_usd": [Decimal(usd) / 4, Decimal(usd) * 3 / 4]}
+        row |= {"revision": revision, "rated_at": days[0], "known_at": known, "superseded_at": superseded}
+        put(installation, "gpu_costs", {**row, "status": "priced" if usd else "unpriced"})
+    rows = installation.query(
+        "select toMonth(BillingPeriodStart) as month, x_Kind, ChargeClass, sum(BilledCost), sum(PricingQuantity)"
+        " from v_focus where x_Source = 'gpu' group by all order by month, x_Kind"
+    )
+    assert rows == [
+        (7, "charge", None, 3, 1), (8, "restatement", "Correction", 2, 1), (8, "reversal", "Correction", -3, -1),
+        (9, "reversal", "Correction", -2, -1),
+    ]  # fmt: skip
+    assert installation.value("select sum(cost_usd) from v_gpu_cost") == 0
