@@ -86,7 +86,8 @@ def test_a_gpu_at_4_dollars_costs_4_16_and_40_an_hour_of_work_and_tokens_are_com
     # $1.20 by the second revision of meta's price before noon, $0.10 after: for four million tokens.
     assert installation.query(tokens.format("quarter")) == [(4.0, 0.25, 1.0, pytest.approx(1.3), 0.325)]
     assert installation.query(tokens.format("tenth"))[0][3:] == (None, None)
-    offers = "select name, toUnixTimestamp64Milli(starts), toUnixTimestamp64Milli(ends) from v_api_prices where provider = '{}'"
+    moments = "toUnixTimestamp64Milli(starts), toUnixTimestamp64Milli(ends)"
+    offers = f"select name, {moments} from v_api_prices where provider = '{{}}'"
     since, noon = (int(moment.timestamp()) * 1_000 for moment in (january, NOON))
     assert installation.query(offers.format("ended")) == [("ended/llama", since, noon - 3_600_000)]
     assert sorted(installation.query(offers.format("meta")))[0] == ("meta/llama", since, noon)
