@@ -20,6 +20,7 @@ from spendstream.runtime.kafka.publisher import Publisher
 from spendstream.runtime.settings import Settings
 
 DAY_US = 86_400_000_000
+PATIENCE_S = 30.0  # a restarted ClickHouse is back within this
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,13 @@ class Repricing:
         Store(settings).rows("select last from correction_positions limit 1")  # says so when tables are not there
         self._settings, self._control = settings, control
         self._deadline, self._reports = deadline, reports
-        self._publisher, self._clickhouse = Publisher(settings), ClickHouse(settings)
+        self._publisher, self._clickhouse = Publisher(settings), ClickHouse(settings, patience_s=PATIENCE_S)
 
     async def run(self, wanted: Wanted, publish: bool) -> Repriced:
         """Compare, and with `publish` correct; then return once every sum has it.
 
-        `NotQueryableError` when corrections are not taken in by the deadline; what is published is safe.
+        `NotQueryableError` when corrections are not taken in by the deadline, `NotNowError` or `GivenUpError` when
+        broker or ClickHouse are away; what is published is safe.
         """
         await self._publisher.start()
         try:

@@ -25,10 +25,14 @@ ONE_BLOCK = {
 
 
 class ClickHouse:
-    """Queries and inserts off the event loop; each thread keeps its own connection."""
+    """Queries and inserts off the event loop; each thread keeps its own connection.
 
-    def __init__(self, settings: Settings, threads: int = 2) -> None:
-        self._settings = settings
+    A server that is away is waited for: for ever in a service, `patience_s` seconds where somebody waits for a command
+    (then `GivenUpError`).
+    """
+
+    def __init__(self, settings: Settings, threads: int = 2, patience_s: float | None = None) -> None:
+        self._settings, self._patience_s = settings, patience_s
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="clickhouse")
         self._local = local()
 
@@ -69,7 +73,10 @@ class ClickHouse:
     async def _run(self, what: str, call: Callable[[Any], T]) -> T:
         loop = asyncio.get_running_loop()
         return await retrying(
-            what, lambda: loop.run_in_executor(self._pool, self._attempt, what, call), retry_on=(NotNowError,)
+            what,
+            lambda: loop.run_in_executor(self._pool, self._attempt, what, call),
+            retry_on=(NotNowError,),
+            deadline_s=self._patience_s,
         )
 
     def _attempt(self, what: str, call: Callable[[Any], T]) -> T:
