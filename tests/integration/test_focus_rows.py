@@ -83,7 +83,7 @@ def test_the_public_validator_finds_nothing_in_corrections_and_gpu_hours(
 ) -> None:
     system = installation
     system.service("attribution").start()
-    tell(system, tmp_path, DECLARED + "---" + price())
+    tell(system, tmp_path, DECLARED + "\n---\n" + price())
     (tmp_path / "scrape.txt").write_text(scrape())
     at = ("--interval", "30s", "--at", "2026-01-15T12:00:00Z")
     system.run("import", "gpu", str(tmp_path / "scrape.txt"), "--format", "dcgm", *at)
