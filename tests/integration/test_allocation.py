@@ -95,7 +95,9 @@ def assert_focus_says_the_same(system: Installation) -> None:
     assert system.query(sums.format("x_Source, x_Team", "BilledCost", "v_focus_1_3")) == system.query(
         sums.format("source, team", "cost_usd", "v_allocated")
     )
-    ratio = "JSONExtractRaw(JSONExtractArrayRaw(AllocatedMethodDetails, 'Elements')[1], 'AllocatedRatio')"
+    ratio = (
+        "JSONExtractRaw(JSONExtractArrayRaw(assumeNotNull(AllocatedMethodDetails), 'Elements')[1], 'AllocatedRatio')"
+    )
     ratios = system.query(
         f"select x_Source, ServiceName, x_Service, AllocatedMethodId, Tags, sum(toDecimal128({ratio}, 12))"
         " from v_focus_1_3 where AllocatedMethodDetails != '' group by all"
