@@ -1,7 +1,7 @@
 """`spendstream reprice`: a period rated again by the prices of now, with the diff before anything is published."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,14 +58,43 @@ class Repriced:
     published: int
 
 
-class Repricing:
-    """One `reprice`: broker and ClickHouse, and what is known of prices."""
+class Connected:
+    """What every `reprice` has: broker and ClickHouse, what is known of prices, and how long it may take.
 
-    def __init__(self, settings: Settings, control: ControlLog, deadline: float, reports: Reports) -> None:
-        Store(settings).rows("select last from correction_positions limit 1")  # says so when tables are not there
+    `probe`: SQL of which the answer does not matter; it says so when tables are not there. A ClickHouse that stays away
+    is waited for PATIENCE_S seconds, then `GivenUpError`.
+    """
+
+    def __init__(self, settings: Settings, control: ControlLog, deadline: float, reports: Reports, probe: str) -> None:
+        Store(settings).rows(probe)
         self._settings, self._control = settings, control
         self._deadline, self._reports = deadline, reports
         self._publisher, self._clickhouse = Publisher(settings), ClickHouse(settings, patience_s=PATIENCE_S)
+
+    @asynccontextmanager
+    async def _publishing(self) -> AsyncIterator[None]:
+        """While the broker is connected; both connections are closed behind it."""
+        await self._publisher.start()
+        try:
+            yield
+        finally:
+            with suppress(Exception):
+                await self._publisher.stop()
+            self._clickhouse.close()
+
+    def _inputs(self, wanted: object, kinds: frozenset[str]) -> dict[str, Any]:
+        """What names a run: what was wanted, and the last change of these documents."""
+        return {**vars(wanted), "prices_at": self._control.last_change(kinds, self._control.offset)}
+
+    async def _wait_until(self, waiting: Callable[[], Awaitable[str | None]]) -> None:
+        await until_nothing_waits(self._settings, waiting, self._deadline, self._reports.waiting)
+
+
+class Repricing(Connected):
+    """One `reprice` of charges."""
+
+    def __init__(self, settings: Settings, control: ControlLog, deadline: float, reports: Reports) -> None:
+        super().__init__(settings, control, deadline, reports, "select last from correction_positions limit 1")
 
     async def run(self, wanted: Wanted, publish: bool) -> Repriced:
         """Compare, and with `publish` correct; then return once every sum has it.
@@ -73,26 +102,18 @@ class Repricing:
         `NotQueryableError` when corrections are not taken in by the deadline, `NotNowError` or `GivenUpError` when
         broker or ClickHouse are away; what is published is safe.
         """
-        await self._publisher.start()
-        try:
+        async with self._publishing():
             await self._until_taken_in()
             prices = BookShelf(self._control).now().prices
             found = await diff(self._clickhouse, wanted.period(clock.now_us()), prices, self._reports.progress)
-            name = run_id("reprice", **self._inputs(wanted))
+            name = run_id("reprice", **self._inputs(wanted, PRICE_KINDS))
             sent = 0
             if publish and found.packed:
                 run = CorrectionRun(name, "reprice", clock.now_us())
                 sent = await apply(self._publisher, found, run, self._reports.progress)
                 await self._until_taken_in()
-                await until_nothing_waits(self._settings, self._not_summed, self._deadline, self._reports.waiting)
+                await self._wait_until(self._not_summed)
             return Repriced(name, found, sent)
-        finally:
-            with suppress(Exception):
-                await self._publisher.stop()
-            self._clickhouse.close()
-
-    def _inputs(self, wanted: Wanted) -> dict[str, Any]:
-        return {**vars(wanted), "prices_at": self._control.last_change(PRICE_KINDS, self._control.offset)}
 
     async def _until_taken_in(self) -> None:
         on_topic = await topic_ends(self._settings, await self._publisher.partitions(TOPIC))
@@ -101,7 +122,7 @@ class Repricing:
             count = await not_taken_in(self._clickhouse, on_topic)
             return f"{count} records of corrections to be taken in" if count else None
 
-        await until_nothing_waits(self._settings, waiting, self._deadline, self._reports.waiting)
+        await self._wait_until(waiting)
 
     async def _not_summed(self) -> str | None:
         """Corrections of the newest log that the roll-ups do not hold: sums of both are equal once they do."""
@@ -121,4 +142,4 @@ class Repricing:
         return None
 
 
-__all__ = ["NotQueryableError", "Reports", "Repriced", "Repricing", "Wanted"]
+__all__ = ["Connected", "NotQueryableError", "Reports", "Repriced", "Repricing", "Wanted"]

@@ -1,8 +1,6 @@
 """`spendstream reprice` for GPUs: readings of a period rated again by the prices of now, the diff first."""
 
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from spendstream.corrections.gpu.publish import TOPIC
 from spendstream.corrections.gpu.readings import Selection
@@ -10,13 +8,9 @@ from spendstream.corrections.gpu.reprice import GpuDiff, apply, diff
 from spendstream.corrections.gpu.standing import not_taken_in
 from spendstream.corrections.publish import CorrectionRun, run_id
 from spendstream.gpu_books import PRICE_KINDS, GpuShelf
-from spendstream.operations.arrival import until_nothing_waits
-from spendstream.operations.reprice import DAY_US, Reports
-from spendstream.operations.store import Store
+from spendstream.operations.reprice import DAY_US, Connected, Reports
 from spendstream.runtime import clock
-from spendstream.runtime.clickhouse.writer import ClickHouse
 from spendstream.runtime.control import ControlLog
-from spendstream.runtime.kafka.publisher import Publisher
 from spendstream.runtime.settings import Settings
 
 
@@ -29,39 +23,29 @@ class GpuRepriced:
     published: int
 
 
-class GpuRepricing:
-    """One `reprice` of GPU readings: broker and ClickHouse, and what is known of prices."""
+class GpuRepricing(Connected):
+    """One `reprice` of GPU readings."""
 
     def __init__(self, settings: Settings, control: ControlLog, deadline: float, reports: Reports) -> None:
-        Store(settings).rows("select superseded_at from gpu_costs limit 1")  # says so when tables are not there
-        self._settings, self._control = settings, control
-        self._deadline, self._reports = deadline, reports
-        self._publisher, self._clickhouse = Publisher(settings), ClickHouse(settings)
+        super().__init__(settings, control, deadline, reports, "select superseded_at from gpu_costs limit 1")
 
     async def run(self, wanted: Selection, publish: bool) -> GpuRepriced:
         """Compare, and with `publish` correct; then return once every view has it.
 
-        `NotQueryableError` when corrections are not taken in by the deadline; what is published is safe.
+        `NotQueryableError` when corrections are not taken in by the deadline, `NotNowError` or `GivenUpError` when
+        broker or ClickHouse are away; what is published is safe.
         """
-        await self._publisher.start()
-        try:
+        async with self._publishing():
             await self._until_taken_in()
             bounded = _bounded(wanted, clock.now_us())
             prices = GpuShelf(self._control).prices()
             found = await diff(self._clickhouse, bounded, prices, self._reports.progress)
-            name, sent = run_id("reprice", gpu=True, **self._inputs(wanted)), 0
+            name, sent = run_id("reprice", gpu=True, **self._inputs(wanted, PRICE_KINDS)), 0
             if publish and found.packed:
                 run = CorrectionRun(name, "reprice", clock.now_us())
                 sent = await apply(self._publisher, found, run, self._reports.progress)
                 await self._until_taken_in()
             return GpuRepriced(name, found, sent)
-        finally:
-            with suppress(Exception):
-                await self._publisher.stop()
-            self._clickhouse.close()
-
-    def _inputs(self, wanted: Selection) -> dict[str, Any]:
-        return {**vars(wanted), "prices_at": self._control.last_change(PRICE_KINDS, self._control.offset)}
 
     async def _until_taken_in(self) -> None:
         partitions = await self._publisher.partitions(TOPIC)
@@ -70,7 +54,7 @@ class GpuRepricing:
             count = await not_taken_in(self._settings, partitions)
             return f"{count} corrections of GPU readings to be taken in" if count else None
 
-        await until_nothing_waits(self._settings, waiting, self._deadline, self._reports.waiting)
+        await self._wait_until(waiting)
 
 
 def _bounded(wanted: Selection, now: int) -> Selection:
