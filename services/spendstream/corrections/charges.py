@@ -49,8 +49,8 @@ class Period:
         """The period and the conditions as SQL."""
         return " and ".join(
             [
-                f"ts >= fromUnixTimestamp64Micro(toInt64({self.since}), 'UTC')",
-                f"ts < fromUnixTimestamp64Micro(toInt64({self.until}), 'UTC')",
+                f"ts >= {moment(self.since)}",
+                f"ts < {moment(self.until)}",
                 *self.conditions,
             ]
         )
@@ -58,6 +58,11 @@ class Period:
     def between(self, since: int, until: int) -> "Period":
         """The part of it in [since, until)."""
         return Period(max(since, self.since), min(until, self.until), self.conditions, self.parameters)
+
+
+def moment(micros: int) -> str:
+    """Microseconds since the epoch as ClickHouse's DateTime64(6, 'UTC')."""
+    return f"fromUnixTimestamp64Micro(toInt64({micros}), 'UTC')"
 
 
 async def chunks(clickhouse: ClickHouse, period: Period) -> list[tuple[Period, int]]:

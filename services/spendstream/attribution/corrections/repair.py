@@ -21,7 +21,6 @@ from spendstream.corrections.standing import not_taken_in, topic_ends
 from spendstream.domain.corrections import improvements
 from spendstream.rating import PRICE_KINDS, BookShelf, Prices
 from spendstream.runtime import clock
-from spendstream.runtime.clickhouse.writer import ClickHouse
 from spendstream.runtime.service import Context
 
 log = structlog.get_logger()
@@ -43,31 +42,10 @@ class Repairer(Looking):
     """Looks for charges that can be priced by now: when prices change, when it takes over, and then once in a while."""
 
     def __init__(self, context: Context) -> None:
-        super().__init__()
-        self._context = context
+        super().__init__(context, PRICE_KINDS)
         self._shelf = BookShelf(context.control.log)
-        # Its own connection: what it asks may take long, and the ledger must not wait for it.
-        self._clickhouse = ClickHouse(context.settings, threads=1)
-        self._held = False
-        self._prices_at = 0
         #: What was last looked at, per model: prices, charges, and when the last was written. The same is not repeated.
         self._looked: dict[tuple[str, ...], tuple[int, int, int]] = {}
-        context.control.on_change(self._control_changed)
-
-    def follow(self, partitions: frozenset[int]) -> None:
-        """Partitions of `corrections` this worker holds from now on."""
-        self._held = 0 in partitions
-        self.news()
-
-    async def on_stop(self) -> None:
-        self._clickhouse.close()
-
-    def _control_changed(self) -> None:
-        control = self._context.control.log
-        changed = control.last_change(PRICE_KINDS, control.offset)
-        if changed != self._prices_at:
-            self._prices_at = changed
-            self.news()
 
     async def look(self) -> bool:
         return self._held and bool(await self._repair())

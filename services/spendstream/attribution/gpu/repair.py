@@ -21,7 +21,6 @@ from spendstream.domain.gpu import UNPRICED
 from spendstream.domain.gpu.reprice import MODEL, changes, improvements
 from spendstream.gpu_books import PRICE_KINDS, GpuShelf
 from spendstream.runtime import clock
-from spendstream.runtime.clickhouse.writer import ClickHouse
 from spendstream.runtime.service import Context
 
 log = structlog.get_logger()
@@ -34,35 +33,13 @@ class GpuRepair(Looking):
     """Looks for readings that can be priced by now: when prices change, when it takes over, then once in a while."""
 
     def __init__(self, context: Context, models: UnpricedModels) -> None:
-        super().__init__()
-        self._context = context
+        super().__init__(context, PRICE_KINDS)
         self._models = models
-        # Its own connection: what it asks may take long, and readings must not wait for it.
-        self._clickhouse = ClickHouse(context.settings, threads=1)
         self._shelf = GpuShelf(context.control.log)
-        self._held = False
-        self._prices_at = -1
-        context.control.on_change(self._control_changed)
         self.news()
-
-    def follow(self, partitions: frozenset[int]) -> None:
-        """Partitions of `gpu-corrections` this worker holds from now on."""
-        self._held = 0 in partitions
-        self.news()
-
-    async def on_stop(self) -> None:
-        self._clickhouse.close()
-
-    def _control_changed(self) -> None:
-        if self._changed_at() != self._prices_at:
-            self.news()
-
-    def _changed_at(self) -> int:
-        return self._context.control.log.last_change(PRICE_KINDS, self._context.control.log.offset)
 
     async def look(self) -> bool:
         """Correct what has a price now, and say which models have none."""
-        self._prices_at = self._changed_at()
         on_their_way = self._held and await self._are_on_their_way()
         without = await self._models_without()
         await self._models.settle((org, model) for org, model, _ in without)

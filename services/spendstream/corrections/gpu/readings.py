@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from spendstream.corrections.charges import CHUNK_ROWS, PICO
+from spendstream.corrections.charges import CHUNK_ROWS, PICO, moment
 from spendstream.runtime.clickhouse.writer import ClickHouse
 
 #: The row of a reading that counts.
@@ -34,7 +34,7 @@ class Selection:
     def sql(self) -> str:
         """The condition; names are bound as in `parameters`."""
         named = [f"{name} = {{{name}:String}}" for name in self.parameters]
-        return " and ".join([f"ts >= {_moment(self.since)}", f"ts < {_moment(self.until)}", STANDING, *named])
+        return " and ".join([f"ts >= {moment(self.since)}", f"ts < {moment(self.until)}", STANDING, *named])
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -96,7 +96,7 @@ def _both(one: Part, other: Part) -> Part:
 async def read(clickhouse: ClickHouse, wanted: Selection, found: Sequence[Part]) -> AsyncIterator[pl.DataFrame]:
     """Readings of each part: what `domain.gpu.reprice.changes` and `GpuSummary` ask for."""
     for part in found:
-        here = f"gpu_uuid in {{devices:Array(String)}} and ts >= {_moment(part.since)} and ts < {_moment(part.until)}"
+        here = f"gpu_uuid in {{devices:Array(String)}} and ts >= {moment(part.since)} and ts < {moment(part.until)}"
         table = await clickhouse.query_arrow(
             f"select {_COLUMNS} from gpu_costs final where org = {{org:String}} and {here} and {wanted.sql}",
             {**wanted.parameters, "org": part.org, "devices": part.devices},
@@ -112,7 +112,3 @@ def as_frame(table: Any) -> pl.DataFrame:
         pl.col("team", "kind").cast(pl.List(pl.String)),
         pl.col("sampled_at", "revision", "interval_ms", "cost_pico_usd").cast(pl.Int64),
     )
-
-
-def _moment(micros: int) -> str:
-    return f"fromUnixTimestamp64Micro(toInt64({micros}), 'UTC')"
