@@ -46,7 +46,8 @@ group by org, provider, model, tier, unpriced_reason;
 create view if not exists {database}.v_token_mismatch as
 select
   org, provider, model, service, count() as events, sum(greatest(token_mismatch, 0)) as unexplained_tokens,
-  sum(greatest(-token_mismatch, 0)) as surplus_tokens, anyLast(attributes['token_mismatch_reason']) as example,
+  sum(greatest(-token_mismatch, 0)) as surplus_tokens,
+  anyLastIf(attributes['token_mismatch_reason'], attributes['token_mismatch_reason'] != '') as example,
   min(ts) as first_seen, max(ts) as last_seen
 from {database}.charges
 where token_mismatch != 0
