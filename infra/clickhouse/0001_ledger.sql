@@ -14,6 +14,8 @@ create table if not exists {database}.charges (
   api_key_id LowCardinality(String),
   provider LowCardinality(String),
   model LowCardinality(String),
+  reported_provider LowCardinality(String) default provider comment 'as the event said it, before any alias',
+  reported_model LowCardinality(String) default model comment 'as the event said it, before any alias',
   operation LowCardinality(String),
   category LowCardinality(String),
   region LowCardinality(String),

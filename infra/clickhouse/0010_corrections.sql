@@ -67,6 +67,7 @@ select
   c.org as org, c.event_id as event_id, c.ts as ts, c.team as team, c.project as project,
   c.environment as environment, c.cost_center as cost_center, c.service as service, c.feature as feature,
   c.user_id as user_id, c.api_key_id as api_key_id, c.provider as provider, c.model as model,
+  c.reported_provider as reported_provider, c.reported_model as reported_model,
   c.operation as operation, c.category as category, c.region as region, c.tier as tier,
   if(k.revision = 0, c.status, k.status) as status,
   if(k.revision = 0, c.unpriced_reason, k.unpriced_reason) as unpriced_reason,

@@ -130,3 +130,30 @@ def test_a_repair_completes_partial_charges_and_leaves_priced_ones_alone(system:
         ("partial", "priced", 10)
     ]
     until_conserved(system, (20, 20, 0, 0, 0, 0, 0))
+
+
+def test_a_price_for_the_name_events_said_reaches_what_was_rated_under_an_alias(
+    system: Installation, tmp_path: Path
+) -> None:
+    dated = {"provider": "openai", "model": "gpt-4o-2024-08-06"}
+    system.publish("usage", [*numbered("dated", 10, **dated), *numbered("plain", 5, provider="openai", model="gpt-4o")])
+    system.until("select count() from charges", lambda n: n == 15)
+    names = "select model, reported_model, count() from charges group by 1, 2 order by 2"
+    assert system.query(names) == [("gpt-4o", "gpt-4o", 5), ("gpt-4o", "gpt-4o-2024-08-06", 10)]
+    published = system.value("select sum(cost_usd) from v_cost") / 15
+
+    tell(system, tmp_path, price(model="gpt-4o-2024-08-06").replace("test", "openai"))
+    period = ("--from", "2020-01-01", "--to", "2999-01-01", "--model", "openai/gpt-4o-2024-08-06")
+    applied = json.loads(system.run("reprice", *period, "--apply", "--json").stdout)
+    assert (applied["examined"], applied["changed"]) == (10, 10)
+    expected = 10 * EACH + 5 * published
+    assert totals(system) == {"v_cost": expected, "v_cost_minute": expected, "v_cost_hourly": expected}
+
+
+def test_many_unpriced_models_are_repaired_once_their_prices_arrive(system: Installation, tmp_path: Path) -> None:
+    models = [f"late-{i}" for i in range(120)]
+    system.publish("usage", [message(usage(f"{model}-{i}", model=model)) for model in models for i in range(2)])
+    system.until("select sum(unpriced_events) from v_cost_minute", lambda n: n == 240)
+    tell(system, tmp_path, "---\n".join(price(model=model) for model in models[:-1]))
+    system.until("select sum(cost_usd) from v_cost", lambda usd: usd == 238 * EACH)
+    system.until("select sum(events) from v_unpriced", lambda n: n == 2)

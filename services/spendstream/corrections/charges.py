@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import polars as pl
@@ -15,7 +15,8 @@ CHUNK_ROWS: Final = 500_000
 MINUTE_US: Final = 60_000_000
 TEXTS: Final = (
     "org", "event_id", "team", "project", "environment", "cost_center", "service", "feature", "user_id", "api_key_id",
-    "provider", "model", "category", "region", "tier", "call_status", "status", "price_id", "incarnation",
+    "provider", "model", "reported_provider", "reported_model", "category", "region", "tier", "call_status", "status",
+    "price_id", "incarnation",
 )  # fmt: skip
 #: Exact: pico-dollars are the unscaled value of Decimal(38, 12), and a charge fits 64 bits.
 PICO: Final = "toInt64(cost_usd * 1000000000000)"
@@ -38,26 +39,31 @@ _AS_STORED: Final = {"output_format_arrow_low_cardinality_as_dictionary": 1}
 
 @dataclass(frozen=True)
 class Period:
-    """Charges of [since, until), microseconds; `conditions` are SQL over v_charges, bound by `parameters`."""
+    """Charges of [since, until), microseconds; `conditions` are SQL over v_charges, bound by `parameters`.
+
+    `over_sums` says the same over roll-ups, which know no reported names.
+    """
 
     since: int
     until: int
     conditions: Sequence[str] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
+    over_sums: Sequence[str] = ()
 
     def where(self) -> str:
-        """The period and the conditions as SQL."""
-        return " and ".join(
-            [
-                f"ts >= {moment(self.since)}",
-                f"ts < {moment(self.until)}",
-                *self.conditions,
-            ]
-        )
+        """The period and the conditions as SQL over v_charges."""
+        return self._and(self.conditions)
+
+    def where_in_sums(self) -> str:
+        """The same over roll-ups; it also holds over charges."""
+        return self._and(self.over_sums)
+
+    def _and(self, conditions: Sequence[str]) -> str:
+        return " and ".join([f"ts >= {moment(self.since)}", f"ts < {moment(self.until)}", *conditions])
 
     def between(self, since: int, until: int) -> "Period":
         """The part of it in [since, until)."""
-        return Period(max(since, self.since), min(until, self.until), self.conditions, self.parameters)
+        return replace(self, since=max(since, self.since), until=min(until, self.until))
 
 
 def moment(micros: int) -> str:

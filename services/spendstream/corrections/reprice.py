@@ -55,7 +55,7 @@ async def diff(clickhouse: ClickHouse, period: Period, prices: Prices, progress:
 async def _gone(clickhouse: ClickHouse, period: Period) -> int:
     """Events of the whole minutes of a period that the sums count and the ledger does not."""
     first, end = -(-period.since // MINUTE_US) * MINUTE_US, period.until // MINUTE_US * MINUTE_US
-    where = period.between(first, end).where()
+    where = period.between(first, end).where_in_sums()
     summed = await clickhouse.query(f"select sum(events) from v_cost_minute where {where}", period.parameters)
     charged = await clickhouse.query(f"select count() from charges where {where}", period.parameters)
     return max(0, int(summed[0][0]) - int(charged[0][0]))

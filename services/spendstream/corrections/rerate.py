@@ -12,7 +12,8 @@ from spendstream.rating import Prices
 def changes(charges: pl.DataFrame, prices: Prices) -> pl.DataFrame:
     """What `prices` would change about charges as `charges.read` gives them (`domain.corrections.differences`).
 
-    A charge holds disjoint buckets and canonical names; both mean to the book what the event itself meant.
+    A charge holds disjoint buckets, which mean to the book what the event itself meant, and the names the event said:
+    a later price may be about what was only an alias when the charge was rated.
     """
     size = charges.height
     normalised = Normalised(
@@ -22,7 +23,8 @@ def changes(charges: pl.DataFrame, prices: Prices) -> pl.DataFrame:
         reason=np.zeros(size, dtype=np.int8),
         token_mismatch=np.zeros(size, dtype=np.int64),
     )
-    return differences(charges, prices.rate(charges.with_columns(service_tier="tier"), normalised))
+    said = charges.with_columns(service_tier="tier", provider="reported_provider", model="reported_model")
+    return differences(charges, prices.rate(said, normalised))
 
 
 def is_known(org: str, provider: str, model: str, prices: Prices) -> bool:

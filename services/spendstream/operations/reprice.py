@@ -25,7 +25,10 @@ PATIENCE_S = 30.0  # a restarted ClickHouse is back within this
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which charges: [since, until) in microseconds, of one organisation or all, of one model or all."""
+    """Which charges: [since, until) in microseconds, of one organisation or all, of one model or all.
+
+    A model is known by its own name and by the one that events said.
+    """
 
     since: int
     until: int
@@ -37,8 +40,13 @@ class Wanted:
         """The same as ClickHouse is asked; nothing lies before the epoch or a day ahead of `now`."""
         names = {"org": self.org, "provider": self.provider, "model": self.model}
         given = {name: value for name, value in names.items() if value is not None}
-        conditions = tuple(f"{name} = {{{name}:String}}" for name in given)
-        return Period(max(0, self.since), max(0, min(self.until, now + DAY_US)), conditions, given)
+        by_name = {name: f"{name} = {{{name}:String}}" for name in given}
+        said = {"provider", "model"} & set(given)
+        by_any_name = {name: f"({by_name[name]} or reported_{by_name[name]})" for name in said}
+        return Period(
+            max(0, self.since), max(0, min(self.until, now + DAY_US)),
+            tuple((by_name | by_any_name).values()), given, tuple(by_name.values()),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,15 @@ def test_totals_that_do_not_add_up_are_a_number_whoever_noticed() -> None:
     assert not {"token_mismatch", "attributes"} & set(plain.events.columns)
 
 
+def test_names_as_said_are_kept_only_where_one_of_them_was_an_alias() -> None:
+    dated = usage("a", provider="openai", model="gpt-4o-2024-08-06")
+    found = rate(records([dated, usage("b")]), BOOK).events
+    assert found.select("model", "reported_provider", "reported_model").rows() == [
+        ("gpt-4o", "openai", "gpt-4o-2024-08-06"), (usage("b")["model"], usage("b")["provider"], usage("b")["model"]),
+    ]  # fmt: skip
+    assert "reported_model" not in rate(records([usage("b")]), BOOK).events.columns
+
+
 def test_charges_are_cut_where_a_month_ends_and_only_there() -> None:
     july, june = 1_782_864_000_000_000, 1_782_864_000_000_000 - 1
     for times in ([june, july, june], [july, july + 1], [june], []):

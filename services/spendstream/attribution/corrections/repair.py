@@ -36,6 +36,8 @@ WITHOUT_PRICE: Final = (
         STILL,
     ),
 )
+OF_MODELS: Final = "(org, reported_provider, reported_model) in {models:Array(Tuple(String, String, String))}"
+MODELS_AT_ONCE: Final = 50  # their names are part of the address, which must stay below 1 MiB
 
 
 class Repairer(Looking):
@@ -75,20 +77,24 @@ class Repairer(Looking):
         return repaired
 
     async def _candidates(self, conditions: tuple[str, ...], prices: Prices) -> list[Period]:
-        """Charges without a complete price of models that somebody has a price for."""
+        """Charges without a complete price of models that somebody has a price for, some models at a time."""
         rows = await self._clickhouse.query(
-            "select toString(org), toString(provider), toString(model), toUnixTimestamp64Micro(min(ts)),"
-            " toUnixTimestamp64Micro(max(ts)), count(), toUnixTimestamp64Micro(max(rated_at))"
-            f" from v_charges where {' and '.join(conditions)} group by org, provider, model"
+            "select toString(org), toString(reported_provider), toString(reported_model),"
+            " toUnixTimestamp64Micro(min(ts)) as first, toUnixTimestamp64Micro(max(ts)), count(),"
+            f" toUnixTimestamp64Micro(max(rated_at)) from v_charges where {' and '.join(conditions)}"
+            " group by org, reported_provider, reported_model order by first"
         )
-        ours = (*conditions, "org = {org:String}", "provider = {provider:String}", "model = {model:String}")
-        found: list[Period] = []
+        found: list[tuple[tuple[str, str, str], int, int]] = []
         for org, provider, model, first, last, count, written in rows:
             seen = (self._prices_at, int(count), int(written))
             key = (conditions[0], org, provider, model)
             if self._looked.get(key) != seen and is_known(org, provider, model, prices):
                 self._looked[key] = seen
-                found.append(
-                    Period(int(first), int(last) + 1, ours, {"org": org, "provider": provider, "model": model})
-                )
-        return found
+                found.append(((org, provider, model), int(first), int(last) + 1))
+        return [
+            Period(
+                min(first for _, first, _ in together), max(end for _, _, end in together), (*conditions, OF_MODELS),
+                {"models": [names for names, _, _ in together]},
+            )
+            for together in (found[i : i + MODELS_AT_ONCE] for i in range(0, len(found), MODELS_AT_ONCE))
+        ]  # fmt: skip

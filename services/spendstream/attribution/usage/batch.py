@@ -11,7 +11,7 @@ import polars as pl
 from spendstream.attribution.limit import FUTURE_US
 from spendstream.attribution.usage.positions import unpack_positions
 from spendstream.domain.attribution.dedup import Verdicts
-from spendstream.domain.prices import STATUSES, UNPRICED_REASONS
+from spendstream.domain.prices import STATUSES, UNPRICED_REASONS, Rated
 from spendstream.domain.rollups import LATE_BLOCK, MINUTE_US, ON_TIME, lateness
 from spendstream.domain.tokens import BUCKETS, INPUT_BUCKETS, MAX_TOKENS, MISMATCH, REJECT_REASONS, REPORTED, normalise
 from spendstream.rating import Book
@@ -90,6 +90,7 @@ def rate(records: Sequence[Record], book: Book, kept: Collection[str] = ()) -> R
     events = usage.drop(DONE_WITH).with_columns(
         rated.provider.series("provider"),
         rated.model.series("model"),
+        *_renamed(usage, rated),
         rated.tier.series("tier"),
         rated.price_id.series("price_id"),
         pl.Series("status_code", rated.status),
@@ -114,6 +115,15 @@ def rate(records: Sequence[Record], book: Book, kept: Collection[str] = ()) -> R
         for i in np.flatnonzero(~valid).tolist()
     ]  # fmt: skip
     return RatedBatch(records, columns, events, valid, reasons, identity, (content >> np.uint64(32)).astype(np.uint32))
+
+
+def _renamed(usage: pl.DataFrame, rated: Rated) -> list[pl.Series]:
+    """Provider and model as the events said them, which a later price may be about. No columns where no name was an
+    alias."""
+    names = [("provider", rated.provider), ("model", rated.model)]
+    if all((usage[name] == of.series(name)).all() for name, of in names):
+        return []
+    return [usage[name].alias(f"reported_{name}") for name, _ in names]
 
 
 def _mismatch(usage: pl.DataFrame, found: Ints) -> list[pl.Series]:

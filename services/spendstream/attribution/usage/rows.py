@@ -1,6 +1,7 @@
 """Settled events as rows of `charges`, and touched roll-up rows as `costs` messages."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,9 @@ from spendstream.runtime.clickhouse.money import usd_array
 from spendstream.runtime.kafka import attributes
 from spendstream.runtime.kafka.columns import encode_columns
 from spendstream.runtime.kafka.publisher import Message
+
+#: Columns of `charges` that a batch without anything in them leaves out; the table knows what they are then.
+MOSTLY_EMPTY: Final = (MISMATCH, "reported_provider", "reported_model")
 
 
 def charges(counted: pl.DataFrame, incarnation: str, partition: int) -> pa.Table:
@@ -28,7 +32,7 @@ def charges(counted: pl.DataFrame, incarnation: str, partition: int) -> pa.Table
         *(f"{bucket}_tokens" for bucket in BUCKETS),
         "latency_ms", "cache_hit", "max_tokens", "prompt_hash", "session_id", "trace_id",
         pl.lit(incarnation).alias("incarnation"), pl.lit(partition, dtype=pl.UInt16).alias("partition"),
-        "offset", pl.col("item").cast(pl.Int32), *(name for name in (MISMATCH,) if name in counted.columns),
+        "offset", pl.col("item").cast(pl.Int32), *(name for name in MOSTLY_EMPTY if name in counted.columns),
     )  # fmt: skip
     table: pa.Table = rows.to_arrow()
     reported = counted["reported_cost_pico_usd"]
