@@ -66,6 +66,11 @@ def open_text(path: Path) -> TextIO:
     return path.open(newline="", encoding="utf-8-sig")
 
 
+def has_undecodable(text: str) -> bool:
+    """True where bytes were no UTF-8 (read with `surrogateescape`)."""
+    return any("\udc80" <= letter <= "\udcff" for letter in text)
+
+
 def micros_from_start(text: str, unit: int, start: int | None = None) -> int:
     """Microseconds of a time that counts `unit`s of so many microseconds from TRACE_START (or from `start`)."""
     try:

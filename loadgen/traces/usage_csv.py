@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from loadgen.traces.reading import BadRow, Row, Trace, UnreadableTrace, bad_row, count_of, micros_of
+from loadgen.traces.reading import BadRow, Row, Trace, UnreadableTrace, bad_row, count_of, has_undecodable, micros_of
 from loadgen.wire import defaults
 from spendstream.schemas import record_schema
 
@@ -21,7 +21,7 @@ def read_usage_csv(trace: Trace) -> Iterator[Row | BadRow]:
     with an unknown or missing column."""
     blank = defaults()
     csv.field_size_limit(LONGEST_CELL)
-    with trace.path.open(newline="", encoding="utf-8-sig") as file:
+    with trace.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         lines = csv.reader(file)
         header = [name.strip() for name in next(lines, [])]
         number = lines.line_num
@@ -36,6 +36,8 @@ def read_usage_csv(trace: Trace) -> Iterator[Row | BadRow]:
 
 def _columns(trace: Trace, header: list[str]) -> dict[str, Callable[[str], Any]]:
     """How each column is read, in the order of the header."""
+    if any(has_undecodable(name) for name in header):
+        raise UnreadableTrace(f"{trace.path}: line 1: is not UTF-8 text")
     types = {field["name"]: field["type"] for field in record_schema("Usage")["fields"]}
     unknown = [name for name in header if name not in types]
     missing = [name for name in REQUIRED if name not in header]
@@ -74,6 +76,9 @@ def _row(number: int, columns: dict[str, Callable[[str], Any]], values: list[str
         if text.strip() == "":  # an empty cell takes the field's default
             if name in REQUIRED:
                 faults.append((name, "is empty"))
+            continue
+        if not text.isascii() and has_undecodable(text):
+            faults.append((name, "is not UTF-8 text"))
             continue
         try:
             record[name] = read(text.strip())

@@ -36,7 +36,8 @@ def usage_sources(files: list[Path], file_format: str, mapping: Path | None) -> 
         world = load_world(mapping or DEFAULT_WORLD) if mapping or not owned else None
         sources: dict[str, Source] = {}
         for path in files:
-            _check_text(path)
+            if file_format != "csv":  # there a row that is no text is a bad row
+                _check_text(path)
             trace = open_trace(path)
             rows = partial(_rows, trace, file_format, world)
             next(rows(), None)  # an unknown header is found before anything is sent

@@ -43,11 +43,20 @@ def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
     return value if value.is_finite() else text
 
 
+def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    """An integer; `1:30`, which YAML 1.1 reads as 90, and `010`, which it reads as 8, stay the text they look like."""
+    text = str(loader.construct_scalar(node))
+    digits = text.lstrip("+-")
+    octal = digits[:1] == "0" and digits[1:].replace("_", "").isdigit()
+    return text if ":" in text or octal else loader.construct_yaml_int(node)
+
+
 def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
     return str(loader.construct_scalar(node))
 
 
 ExactLoader.add_constructor(f"{CORE}float", _decimal)
+ExactLoader.add_constructor(f"{CORE}int", _whole)
 ExactLoader.add_constructor(f"{CORE}timestamp", _text)
 
 

@@ -1,13 +1,12 @@
 """Rating a period again: first what would change, then, if wanted, the corrections."""
 
 import asyncio
-import io
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from spendstream.corrections.charges import MINUTE_US, Period, chunks, read
+from spendstream.corrections.packed import Packed, Progress
 from spendstream.corrections.publish import CorrectionRun, publish
 from spendstream.corrections.rerate import changes
 from spendstream.domain.corrections import Summary
@@ -15,12 +14,10 @@ from spendstream.rating import Prices
 from spendstream.runtime.clickhouse.writer import ClickHouse
 from spendstream.runtime.kafka.publisher import Publisher
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass
 class Diff:
-    """What repricing a period would change: its sums, and the corrections, packed (some 60 bytes each).
+    """What repricing a period would change: its sums, and the corrections.
 
     `gone`: events of the period that are in the sums but have no charge (any more); they stay as they are.
     """
@@ -28,16 +25,14 @@ class Diff:
     examined: int = 0
     gone: int = 0
     summary: Summary = field(default_factory=Summary)
-    packed: list[bytes] = field(default_factory=list)
+    packed: Packed = field(default_factory=Packed)
 
     def add(self, charges: int, found: pl.DataFrame) -> None:
         """Take in the changes of one chunk."""
         self.examined += charges
         if found.height:
             self.summary.add(found)
-            buffer = io.BytesIO()
-            found.write_ipc(buffer, compression="lz4")
-            self.packed.append(buffer.getvalue())
+            self.packed.add(found)
 
 
 async def diff(clickhouse: ClickHouse, period: Period, prices: Prices, progress: Progress) -> Diff:
@@ -63,8 +58,4 @@ async def _gone(clickhouse: ClickHouse, period: Period) -> int:
 
 async def apply(publisher: Publisher, found: Diff, run: CorrectionRun, progress: Progress) -> int:
     """Publish the corrections of a diff; returns how many. Raises `NotNowError`; the run may then be given again."""
-    total, sent = found.summary.total[0], 0
-    for packed in found.packed:
-        sent += await publish(publisher, pl.read_ipc(io.BytesIO(packed)), run)
-        progress(sent, total)
-    return sent
+    return await found.packed.publish(lambda corrections: publish(publisher, corrections, run), progress)

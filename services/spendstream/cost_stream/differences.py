@@ -5,7 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from spendstream.domain.rollups import SUMS, Differences
+from spendstream.domain.differences import Differences
+from spendstream.domain.rollups import SUMS
 from spendstream.runtime.kafka.columns import decode_columns
 from spendstream.runtime.kafka.transport import Record
 

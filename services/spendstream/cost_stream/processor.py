@@ -14,7 +14,7 @@ from faust.types import TP
 
 from spendstream.cost_stream.differences import deltas
 from spendstream.cost_stream.engine import Emissions, Engine
-from spendstream.domain.rollups import Differences
+from spendstream.domain.differences import Differences
 from spendstream.runtime import clock, metrics
 from spendstream.runtime.kafka.consume import Run
 from spendstream.runtime.kafka.incarnations import TopicIds, end_of, merged, recreated, topic_ids

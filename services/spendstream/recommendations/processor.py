@@ -14,8 +14,8 @@ from faust.types import TP
 
 from spendstream.cost_stream.differences import deltas
 from spendstream.domain.attribution.dedup import DedupIndex
+from spendstream.domain.differences import Differences
 from spendstream.domain.recommendations import RecommendationEngine
-from spendstream.domain.rollups import Differences
 from spendstream.domain.tokens import normalise
 from spendstream.rating import BookShelf
 from spendstream.runtime import clock

@@ -16,9 +16,10 @@ from spendstream.attribution.corrections import state as correction_state
 from spendstream.attribution.corrections.processor import take_in
 from spendstream.attribution.corrections.state import CorrectionFiles, CorrectionState, by_block
 from spendstream.cost_stream.differences import deltas
-from spendstream.domain import rollups
+from spendstream.domain import differences, rollups
 from spendstream.domain.corrections import POSITIONS as PLACES
-from spendstream.domain.rollups import LATE_BLOCK, MINUTE_US, Differences
+from spendstream.domain.differences import Differences
+from spendstream.domain.rollups import LATE_BLOCK, MINUTE_US
 from spendstream.runtime.kafka.columns import BATCH_LIMIT
 from spendstream.runtime.kafka.consume import Run
 from spendstream.schemas import encode
@@ -32,7 +33,8 @@ Truth = Counter[tuple[str, str, str, int]]
 def small_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rollups, "LATE_BLOCK", BLOCK)
-        patch.setattr(rollups, "MANY_ROWS", 4)
+        patch.setattr(differences, "LATE_BLOCK", BLOCK)
+        patch.setattr(differences, "MANY_ROWS", 4)
         patch.setattr(correction_state, "LATE_BLOCK", BLOCK)
         patch.setattr(correction_state, "POSITIONS", POSITIONS)
         patch.setattr(processor, "POSITIONS", POSITIONS)

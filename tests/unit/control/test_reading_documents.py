@@ -59,6 +59,11 @@ def test_numbers_are_exact(read: Read, text: str, value: object) -> None:
     assert found == value and type(found) is type(value)
 
 
+@pytest.mark.parametrize("text", ["1:30", "+010", "0123", "00"])
+def test_what_yaml_would_read_in_base_60_or_8_stays_text(read: Read, text: str) -> None:
+    assert spec_of(read, f"account: {text}")["account"] == text
+
+
 @pytest.mark.parametrize("text", [".inf", "-.inf", ".nan"])
 def test_what_is_no_amount_never_becomes_one(read: Read, text: str) -> None:
     assert not isinstance(spec_of(read, f"amount_usd: {text}")["amount_usd"], (float, Decimal))

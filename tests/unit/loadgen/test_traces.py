@@ -87,6 +87,16 @@ def test_a_bad_usage_row_names_line_and_column_and_the_next_row_survives(tmp_pat
     assert isinstance(fine, Row)
 
 
+def test_bytes_that_are_no_text_make_a_bad_row_and_in_the_header_refuse_the_file(tmp_path):
+    good, path = "e,2026-01-01T00:00:00Z,s,p,m,inclusive,1,true,,\n", tmp_path / "t.csv"
+    path.write_bytes((HEADER + good).encode() + good.replace("s,p", "caf\xe9,p").encode("latin-1") + good.encode())
+    _, bad, fine = read_usage_csv(open_trace(path))
+    assert bad == BadRow(3, "service", "is not UTF-8 text") and isinstance(fine, Row)
+    path.write_bytes(HEADER.encode("utf-16"))
+    with pytest.raises(UnreadableTrace, match="line 1: is not UTF-8"):
+        list(read_usage_csv(open_trace(path)))
+
+
 def test_a_cell_of_a_megabyte_does_not_end_the_file(tmp_path):
     header, good = "occurred_at,service,provider,model\n", "2026-03-01T12:00:00Z,s,p,m\n"
     long, fine = read_usage_csv(written(tmp_path, f"{header}2026-03-01T12:00:00Z,s,p,{'m' * 10**6}\n{good}"))

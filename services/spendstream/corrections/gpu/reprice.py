@@ -1,8 +1,7 @@
 """Rating the GPU readings of a period again: first what would change, then, if wanted, the corrections."""
 
 import asyncio
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,13 +9,13 @@ import polars as pl
 
 from spendstream.corrections.gpu.publish import publish
 from spendstream.corrections.gpu.readings import Selection, parts, read
+from spendstream.corrections.packed import Packed, Progress
 from spendstream.corrections.publish import CorrectionRun
 from spendstream.domain.gpu import GpuPriceBook
 from spendstream.domain.gpu.reprice import GpuSummary, changes
 from spendstream.runtime.clickhouse.writer import ClickHouse
 from spendstream.runtime.kafka.publisher import Publisher
 
-Progress = Callable[[int, int], None]
 #: What a correction says of a reading.
 SAID: Final = (
     "org", "gpu_uuid", "sampled_at", "revision", "status_after", "unpriced_reason_after", "price_id_after",
@@ -26,20 +25,18 @@ SAID: Final = (
 
 @dataclass
 class GpuDiff:
-    """What repricing a period would change about GPUs: its sums, and the corrections, packed (a few bytes each)."""
+    """What repricing a period would change about GPUs: its sums, and the corrections."""
 
     examined: int = 0
     summary: GpuSummary = field(default_factory=GpuSummary)
-    packed: list[bytes] = field(default_factory=list)
+    packed: Packed = field(default_factory=Packed)
 
     def add(self, readings: int, changed: pl.DataFrame) -> None:
         """Take in the changes of one part."""
         self.examined += readings
         if changed.height:
             self.summary.add(changed)
-            buffer = io.BytesIO()
-            changed.sort("gpu_uuid", "sampled_at").select(SAID).write_ipc(buffer, compression="lz4")
-            self.packed.append(buffer.getvalue())
+            self.packed.add(changed.sort("gpu_uuid", "sampled_at").select(SAID))
 
 
 async def diff(
@@ -58,8 +55,4 @@ async def diff(
 
 async def apply(publisher: Publisher, found: GpuDiff, run: CorrectionRun, progress: Progress) -> int:
     """Publish the corrections of a diff; returns how many. Raises `NotNowError`; the run may then be given again."""
-    sent = 0
-    for packed in found.packed:
-        sent += await publish(publisher, pl.read_ipc(io.BytesIO(packed)), run)
-        progress(sent, found.summary.readings)
-    return sent
+    return await found.packed.publish(lambda corrections: publish(publisher, corrections, run), progress)

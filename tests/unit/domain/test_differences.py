@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spendstream.domain import rollups
-from spendstream.domain.rollups import COST, MINUTE_US, Differences
+from spendstream.domain import differences, rollups
+from spendstream.domain.differences import Differences
+from spendstream.domain.rollups import COST, MINUTE_US
 from tests.unit.domain.rollups_support import (
     ALLOWED_US,
     SMALL_BLOCK,
@@ -30,6 +31,7 @@ Truth = Counter[tuple[str, str, int]]
 def small_late_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rollups, "LATE_BLOCK", SMALL_BLOCK)
+        patch.setattr(differences, "LATE_BLOCK", SMALL_BLOCK)
         yield
 
 
