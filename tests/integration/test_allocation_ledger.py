@@ -97,6 +97,15 @@ def test_a_version_that_expired_charges_could_explain_is_refused_unless_it_is_me
     assert installation.value(written) == installation.value(shown) == 2
 
 
+def test_gpu_readings_expire_like_charges(installation: Installation) -> None:
+    rated = datetime.now(UTC).replace(microsecond=0) - timedelta(days=200)
+    installation.query(
+        f"insert into gpu_costs (org, gpu_uuid, ts, rated_at) values ('default', 'g', '2020-03-05', '{rated:%F %T}')"
+    )
+    found = ledger.oldest_rated_at(Store(installation.settings), "default", Month.parse("2020-03"))
+    assert found == rated
+
+
 @pytest.mark.parametrize("text", ["2026", "2026-13", "2026-11-01", "november", "", "26-11"])
 def test_only_months_are_periods(text: str) -> None:
     with pytest.raises(ValueError):

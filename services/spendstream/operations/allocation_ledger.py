@@ -117,11 +117,13 @@ def _placement(row: Sequence[Any]) -> Placement:
 
 
 def oldest_rated_at(store: Store, org: str, month: Month) -> datetime:
-    """When the oldest charge was rated that the month's versions were, or the next one will be, made from."""
+    """When the oldest charge or GPU reading was rated that the month's versions are, or the next will be, made from."""
+    within = "org = %(org)s and ts >= %(start)s and ts < %(end)s having count() > 0"
     rows = store.rows(
-        "select least((select min(rated_at) from charges where org = %(org)s and ts >= %(start)s and ts < %(end)s"
-        " having count() > 0), (select min(oldest_rated_at) from allocations where org = %(org)s"
-        " and period_start = %(start)s having count() > 0), now64(6))",
+        f"select least((select min(rated_at) from charges where {within}),"
+        f" (select min(rated_at) from gpu_costs where {within}),"
+        " (select min(oldest_rated_at) from allocations where org = %(org)s and period_start = %(start)s"
+        " having count() > 0), now64(6))",
         org=org, start=month.start, end=month.end,
     )  # fmt: skip
     found: datetime = rows[0][0]
