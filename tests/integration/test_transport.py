@@ -243,6 +243,19 @@ def test_after_kill_9_the_other_worker_takes_over_and_nothing_is_lost(field: Fie
     field.until(lambda: field.committed() == ends)
 
 
+def test_what_was_fetched_across_a_rebalance_is_read_again_although_nothing_was_ever_committed(field: Field) -> None:
+    first = field.worker(pause_s=3_600)
+    sent = [field.produce(900)]
+    field.until(lambda: first.partitions == set(range(PARTITIONS)))
+    second = field.worker()
+    field.until(lambda: bool(second.partitions))
+    sent.append(field.produce(900))
+    first.end(signal.SIGKILL)
+    sent.append(field.produce(900))
+    field.until(lambda: second.offsets() == union(sent))
+    assert in_order(second)
+
+
 def test_a_stop_ends_cleanly_and_the_next_start_repeats_nothing_that_was_committed(field: Field) -> None:
     sent = field.produce(300)
     first = field.worker()

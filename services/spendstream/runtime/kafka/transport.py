@@ -2,7 +2,7 @@
 
 Stock faust pays about four asyncio tasks a record; here that price is paid once a run (docs/performance.md has the
 ladder). Registered as `chunked://host:port`. It relies on these parts of faust 0.15.3, pinned by
-tests/integration/test_transport.py: `Consumer.getmany`, `_new_offset`, `_add_gap`, `perform_seek`,
+tests/integration/test_transport.py: `Consumer.getmany`, `_new_offset`, `_add_gap`, `perform_seek`, `_read_offset`,
 `_wait_next_records`, and `AIOKafkaConsumerThread._create_worker_consumer` and `_fetch_records`.
 """
 
@@ -69,6 +69,16 @@ class RunOptions:
         self.positions: Positions | None = None
 
 
+class _NotKept(dict[TP, Any]):
+    """Faust's read offsets: it notes them after a run was handed on, which may be after a seek, and drops runs by them.
+    `ChunkedConsumer._next` knows better."""
+
+    def __missing__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: Any) -> None: ...
+
+
 class ChunkedConsumer(stock.Consumer):
     """One message per run; offsets are kept by run, so gaps in the log (compaction, transactions) cost nothing."""
 
@@ -78,11 +88,17 @@ class ChunkedConsumer(stock.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._read_offset = _NotKept()
         self._in_flight: dict[TP, deque[int]] = defaultdict(deque)
+        #: Behind the last record that was handed on since the last seek.
+        self._next: dict[TP, int] = {}
         #: Counts seeks; a run is stamped with it, so that what was fetched before a seek is not taken for what follows.
         self.seek_epoch = 0
         self._seeking = False
+        #: Where the last seek put each partition; None: its beginning.
+        self._sought: Mapping[TP, int | None] = {}
         self._one_seek = asyncio.Lock()
+        self._seek_task: asyncio.Task[None] | None = None
 
     def _new_consumer_thread(self) -> ChunkedConsumerThread:
         return ChunkedConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -91,6 +107,8 @@ class ChunkedConsumer(stock.Consumer):
         """Yield runs of at most `options.records` records, partition by partition."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
+        with suppress(IllegalStateError):  # the partitions changed meanwhile: that rebalance seeks
+            await self._until_sought()
         epoch = self.seek_epoch
         records, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
@@ -105,24 +123,21 @@ class ChunkedConsumer(stock.Consumer):
             for start in range(0, len(fetched), self.options.records):
                 if self._seeking or self.seek_epoch != epoch:
                     # Fetched before or behind where a seek put us, nobody knows: dropped, so read again from there.
-                    with suppress(IllegalStateError):  # the partitions changed meanwhile: that rebalance seeks
-                        await self.perform_seek()
+                    with suppress(IllegalStateError):
+                        await self._go_back()
                     return
                 if self.app.consumer_generation_id != generation or not self.flow_active:
                     return  # a rebalance: it seeks before the flow goes on
                 run = self._unread(tp, fetched[start : start + self.options.records])
                 if run:
+                    self._next[tp] = run[-1].offset + 1
                     self._in_flight[tp].append(run[-1].offset)
                     yield tp, self._run_message(tp, run, generation, epoch)
 
     def _unread(self, tp: TP, run: Sequence[Record]) -> Sequence[Record]:
-        """Drop what was read before a seek and was still in the fetcher."""
-        read = self._read_offset[tp]
-        if read is None or run[0].offset > read:
-            return run
-        # faust's read offset is the last delivered one after a run and the next one after a seek: a record that
-        # is delivered twice is harmless (processors skip by offset), a lost one is not.
-        return [record for record in run if record.offset >= read]
+        """Drop what was handed on already."""
+        expected = self._next.get(tp, 0)
+        return run if run[0].offset >= expected else [record for record in run if record.offset >= expected]
 
     def _run_message(self, tp: TP, run: Sequence[Record], generation: int, epoch: int) -> ConsumerMessage:
         last = run[-1]
@@ -149,21 +164,75 @@ class ChunkedConsumer(stock.Consumer):
         return done + 1
 
     async def perform_seek(self) -> None:
-        """Seek to the committed offsets, or to where the processor's own state says it stands."""
+        """Seek to the committed offsets, or to where the processor's own state says it stands.
+
+        A partition of which neither is known is read from its beginning, also when some of it was fetched already:
+        what was fetched across a seek is dropped. Faust gives a seek as long as a request and stands still for ever
+        when it takes longer; state may. So what takes longer goes on by itself, and nothing is fetched before its end.
+        """
+        if self._seek_task is not None:
+            self._seek_task.cancel()  # this one begins anew
+        task = self._seek_task = asyncio.create_task(self._seek_once())
+        try:
+            await asyncio.wait({task}, timeout=self.app.conf.broker_request_timeout / 2)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if task.done() and not task.cancelled():
+            task.result()
+
+    async def on_stop(self) -> None:
+        if self._seek_task is not None:
+            self._seek_task.cancel()
+        await super().on_stop()
+
+    async def _until_sought(self) -> None:
+        """Wait for a seek that is under way, if there is one. Raises what it raised, but not that it was cut short."""
+        if self._seek_task is not None:
+            await asyncio.wait({self._seek_task})
+            if not self._seek_task.cancelled():
+                self._seek_task.result()
+
+    async def _seek_once(self) -> None:
         async with self._one_seek:
             self._seeking = True  # and stays so when this is cancelled: nothing that is read then is current
             self.seek_epoch += 1
             self._in_flight.clear()
-            await super().perform_seek()
+            committed = await self._committed()
             positions = self.options.positions
-            if positions is not None:
-                wanted = await positions(set(self.assignment()))
-                if wanted:
-                    await self.seek_wait({stock._TopicPartition(*tp): offset for tp, offset in wanted.items()})
-                    self._committed_offset.update(wanted)  # acks below what was committed must count again
+            wanted = await positions(set(committed)) if positions is not None else {}
+            self._sought = {**committed, **wanted}
+            # Also down to where the state stands: acks below what was committed must count again.
+            self._committed_offset.update(self._sought)
+            await self._seek_to_sought()
             self._in_flight.clear()
             self.seek_epoch += 1
             self._seeking = False
+
+    async def _committed(self) -> Mapping[TP, int | None]:
+        try:
+            return {TP(*tp): offset for tp, offset in (await self.seek_to_committed()).items()}
+        except AssertionError as error:  # how aiokafka says that nothing is assigned
+            raise IllegalStateError("no partition is assigned") from error
+
+    async def _go_back(self) -> None:
+        """Be where the last seek put us. Nothing was handed on since: what was read is not current."""
+        with suppress(IllegalStateError):
+            await self._until_sought()
+        if self._seeking:  # it was cut short
+            await self.perform_seek()
+            return
+        async with self._one_seek:
+            if not self._seeking:
+                await self._seek_to_sought()
+
+    async def _seek_to_sought(self) -> None:
+        self._next = {tp: offset or 0 for tp, offset in self._sought.items()}
+        by_kafka = {stock._TopicPartition(*tp): offset for tp, offset in self._sought.items()}
+        if known := {tp: offset for tp, offset in by_kafka.items() if offset is not None}:
+            await self.seek_wait(known)
+        if unknown := [tp for tp, offset in by_kafka.items() if offset is None]:
+            await self._thread.seek_to_beginning(*unknown)
 
     def is_current(self, message: ConsumerMessage) -> bool:
         """False for a run that was fetched before the last seek or assignment."""
