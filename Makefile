@@ -39,9 +39,8 @@ test: install ## proves the product, about a quarter of an hour on two cores
 	$(BIN)/pytest -m "not long" -n auto $(PURE)
 	$(BIN)/pytest -m "not long" $(SIDE_BY_SIDE) $(PURE:%=--ignore=%)
 
-test-all: install ## the long ones too: faults at length, evaluation, benchmarks
-	$(BIN)/pytest -n auto $(PURE)
-	$(BIN)/pytest $(PURE:%=--ignore=%)
+test-all: test ## the long ones too, one by one: faults at length, evaluation, benchmarks
+	$(BIN)/pytest -m long
 
 # The public FOCUS validator needs Python 3.12 or 3.13 and packages older than ours: it lives in .focus.
 FOCUS_PYTHON ?= $(firstword $(foreach p,python3.12 python3.13 $(wildcard $(HOME)/.pyenv/versions/3.1[23].*/bin/python3),\

@@ -189,7 +189,7 @@ def main() -> None:
         try:
             print(json.dumps(measured(system, Path(folder), kind, int(sys.argv[2])), indent=1))
         finally:
-            system.stop()
+            system.end()
 
 
 if __name__ == "__main__":
