@@ -197,7 +197,7 @@ class ChunkedConsumer(stock.Consumer):
         async with self._one_seek:
             self._seeking = True  # and stays so when this is cancelled: nothing that is read then is current
             self.seek_epoch += 1
-            self._in_flight.clear()
+            self._forget_runs()
             committed = await self._committed()
             positions = self.options.positions
             wanted = await positions(set(committed)) if positions is not None else {}
@@ -205,9 +205,15 @@ class ChunkedConsumer(stock.Consumer):
             # Also down to where the state stands: acks below what was committed must count again.
             self._committed_offset.update(self._sought)
             await self._seek_to_sought()
-            self._in_flight.clear()
+            self._forget_runs()
             self.seek_epoch += 1
             self._seeking = False
+
+    def _forget_runs(self) -> None:
+        """What was acknowledged and not committed is read again; a run that ends alike must not pass for it."""
+        self._in_flight.clear()
+        self._acked.clear()
+        self._acked_index.clear()
 
     async def _committed(self) -> Mapping[TP, int | None]:
         try:
