@@ -41,7 +41,8 @@ settings non_replicated_deduplication_window = 10000;
 -- names that no two sources use. Tags are `unallocated` where nobody said.
 create or replace view {database}.v_source_usage as
 select
-  org, toStartOfMonth(u.day) as month, u.day as first_day, u.day as last_day, 'usage' as source, category, provider, service, feature, model, region,
+  org, toStartOfMonth(u.day) as month, u.day as first_day, u.day as last_day, 'usage' as source,
+  category, provider, service, feature, model, region,
   '' as account, 'Usage' as charge_category,
   if(u.team = '', 'unallocated', u.team) as team, if(u.project = '', 'unallocated', u.project) as project,
   if(u.environment = '', 'unallocated', u.environment) as environment,

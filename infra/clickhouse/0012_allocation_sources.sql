@@ -1,7 +1,8 @@
 -- GPU and bills as sources of allocation, over v_gpu_cost and v_bill.
 create or replace view {database}.v_source_gpu as
 select
-  org, toStartOfMonth(g.day) as month, g.day as first_day, g.day as last_day, 'gpu' as source, 'compute_inference' as category, '' as provider, service,
+  org, toStartOfMonth(g.day) as month, g.day as first_day, g.day as last_day, 'gpu' as source,
+  'compute_inference' as category, '' as provider, service,
   '' as feature, gpu_model as model, '' as region, '' as account, 'Usage' as charge_category,
   if(g.team = '', 'unallocated', g.team) as team, if(g.project = '', 'unallocated', g.project) as project,
   if(g.environment = '', 'unallocated', g.environment) as environment,

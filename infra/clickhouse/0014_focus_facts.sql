@@ -68,7 +68,8 @@ select
   g.gpu_uuid as resource_id, concat(g.hostname, ' ', g.gpu_uuid) as resource_name, 'GPU' as resource_type,
   concat('gpu/', splitByChar('@', g.price_id)[1]) as sku_id, 'GPU hours' as sku_meter,
   '' as sku_details, toString(g.price_id) as sku_price_id,
-  cast(g.sign * hours as Nullable(Decimal(38, 12))) as quantity, 'Hours' as unit, quantity as consumed, unit as consumed_unit,
+  cast(g.sign * hours as Nullable(Decimal(38, 12))) as quantity, 'Hours' as unit, quantity as consumed,
+  unit as consumed_unit,
   cast(if(p.price_id != '', p.usd_per_hour, if(hours = 0, 0, toDecimal128(divideDecimal(g.cost_usd, hours, 12), 12)))
     as Nullable(Decimal(38, 18))) as list_unit,
   list_unit as contracted_unit,

@@ -9,8 +9,10 @@ with
     select
       a.org as org, a.period_start as month, a.source as source, a.category as category, a.provider as provider,
       a.service as service, a.also_in as also_in, a.rule as rule, a.model as model, a.counted_in as said_in,
-      cast([a.from_team, a.from_project, a.from_environment, a.from_cost_center] as Array(String)) as giver, a.from_reason as from_reason,
-      cast([a.team, a.project, a.environment, a.cost_center] as Array(String)) as bearer, a.reason as reason, a.kind as share,
+      cast([a.from_team, a.from_project, a.from_environment, a.from_cost_center] as Array(String)) as giver,
+      a.from_reason as from_reason,
+      cast([a.team, a.project, a.environment, a.cost_center] as Array(String)) as bearer,
+      a.reason as reason, a.kind as share,
       sum(a.cost_usd) as usd, max(a.known_at) as known_at
     from {database}.allocations as a
     group by org, month, source, category, provider, service, also_in, rule, model, said_in, giver, from_reason,
@@ -56,7 +58,8 @@ select
   toDateTime(s.month + interval 1 month, 'UTC') as billing_end, billing_start as charge_start,
   billing_end as charge_end, toDateTime64(s.month, 6, 'UTC') as occurred_at, s.known_at as known_at, '' as event_id,
   'Adjustment' as charge_category, '' as charge_class,
-  concat(if(s.service = '', service_name, s.service), multiIf(kind = 'allocated', ', borne by ', kind = 'shared out', ', shared out by ', ', counted in '),
+  concat(if(s.service = '', service_name, s.service),
+    multiIf(kind = 'allocated', ', borne by ', kind = 'shared out', ', shared out by ', ', counted in '),
     multiIf(kind = 'allocated', bearer_name, kind = 'shared out', s.rule, s.in_source)) as description,
   'One-Time' as frequency,
   multiIf(s.source = 'gpu', 'self-hosted', n.provider_name != '', n.provider_name, s.provider) as provider_name,
