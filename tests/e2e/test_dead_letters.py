@@ -20,7 +20,7 @@ def test_a_letter_is_shown_replayed_once_the_cause_is_gone_and_never_again(syste
     begun = time.monotonic()
     system.run("apply", "-f", system.file("prices.yaml", PRICES))
     # Early enough to be refused still, however long a command takes on this machine just now.
-    soon = max(8.0, 4 * (time.monotonic() - begun))
+    soon = max(12.0, 6 * (time.monotonic() - begun))
     early = datetime.now(UTC) + timedelta(seconds=AHEAD_S + soon)
     [call] = [replace(each, occurred_at=early) for each in calls("early", 1, seed=1, team="early")]
     path = system.file("early.csv", table([call]))
