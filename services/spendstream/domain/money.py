@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 PICO_PER_USD = 10**12
+MAX_PICO_USD = 2**63 - 1  # what a record on the wire can hold: some 9.2 million dollars
 
 # Wide enough for any amount met here; the default context would round silently at 28 digits.
 _EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
@@ -51,6 +52,11 @@ def quantise_usd(usd: Decimal | str | int, per: int = 1) -> tuple[int, bool]:
 def usd_from_pico(pico_usd: int) -> Decimal:
     """`pico_usd` pico-dollars as USD with exactly twelve decimals."""
     return _EXACT.scaleb(Decimal(pico_usd), -12)
+
+
+def on_wire(pico_usd: int) -> int:
+    """As int64: sums beyond MAX_PICO_USD are told as that much."""
+    return max(-MAX_PICO_USD, min(MAX_PICO_USD, pico_usd))
 
 
 def split(amount: int, weights: Sequence[int], keys: Sequence[Key]) -> list[int]:

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from spendstream.domain.anomalies import AnomalyEngine, Lateness
 from spendstream.domain.anomalies.cause import explain
+from spendstream.domain.anomalies.columns import COST
+from spendstream.domain.anomalies.series import SPANS
+from spendstream.domain.anomalies.spike import SPEND_60
 from spendstream.domain.anomalies.watermark import Watermark
 from spendstream.domain.slots import OTHER, Slots
 from tests.unit.domain.anomalies_support import (
@@ -137,11 +140,37 @@ def test_the_slowest_source_partition_decides_what_is_closed() -> None:
 
 def test_a_stalled_partition_does_not_hold_the_others_for_ever() -> None:
     mark = Watermark(Lateness(stall_seconds=30), source_partitions=2)
-    minutes = np.array([100, 200])
+    first = NOW // MINUTE - 100
+    minutes = np.array([first, first + 100])
     mark.assign(minutes, np.array([0, 0]), NOW)
-    assert mark.first_open < 100
+    assert mark.first_open < first
     mark.assign(minutes + 1, np.array([0, 0]), NOW + 31_000_000)
-    assert mark.first_open == 200
+    assert mark.first_open == first + 100
+
+
+def test_a_backlog_that_is_drained_slowly_partition_by_partition_teaches_the_same() -> None:
+    incident = START + 2 * DAY
+    rows = in_time(steady(START, incident, 60, 200, 500), steady(incident, incident + HOUR, 60, 200, 9_000))
+    parts = [rows.with_columns(pl.lit(p, dtype=pl.Int64).alias("source_partition")) for p in range(3)]
+    slow, alerts, now = AnomalyEngine(source_partitions=3), [], NOW
+    for start in range(0, len(rows), 5_000):
+        for part in parts:
+            alerts += slow.update(part[start : start + 5_000], now)
+            now += 150_000_000
+            alerts += slow.tick(now)
+    assert opened(alerts, "spike")
+    assert timeless(alerts) == timeless(AnomalyEngine(source_partitions=3).update(in_time(*parts), NOW))
+
+
+def test_hours_learned_from_little_do_not_make_the_normal_of_all_others_grow_day_by_day() -> None:
+    # Every hour by chance as usual or without a call: some are learned as silent, and an incident lasts over others.
+    rng, now = np.random.default_rng(1), START + 21 * DAY
+    hours = [START + hour * HOUR for hour in range(21 * 24) if rng.random() < 0.5]
+    engine = AnomalyEngine()
+    engine.update(in_time(*(steady(hour, hour + HOUR, 60, 200, 500) for hour in hours)), now)
+    series = next(iter(engine._tenants.values())).organisation.series.slots
+    dearest = np.log(series["sums"][SPANS.index(60), COST].max() + 1e11)
+    assert series["centre"][SPEND_60].max() < dearest + 1.5, "an hour of 60 calls a minute, give or take"
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(0, 39))

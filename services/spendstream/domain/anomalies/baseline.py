@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 _DAY, _WEEK = 24, 168
 _BIN_ENOUGH: Final = 6  # values (of 12 an hour) before an hour of the day speaks
 _WEEK_ENOUGH: Final = 20  # two visits of an hour of the week
-_LEVEL_ENOUGH: Final = 24  # two hours of traffic
+_LEVEL_ENOUGH: Final = 24  # two hours of traffic, before anything is normal
 _BIN_MEMORY, _LEVEL_MEMORY, _SCALE_MEMORY, _ADJUST_MEMORY = 36, 288, 576, 36  # values
 _SCALE_PRIOR: Final = 12  # values that the first guess of the scale weighs
 _FIRST_SCALE: Final = 0.35
@@ -61,13 +61,14 @@ def refresh(state: Slots, minute: int, by_level: Mask) -> None:
     week_upper = np.where(state["week_n"][week] >= _BIN_ENOUGH, state["week"][week], -np.inf).max(axis=0)
     day_known = state["day_n"][day[1]] >= _BIN_ENOUGH
     week_known = state["week_n"][week[1]] >= _WEEK_ENOUGH
-    levelled = by_level[:, None] & (state["n"] >= _LEVEL_ENOUGH)
+    traffic = state["n"] >= _LEVEL_ENOUGH
+    levelled = by_level[:, None] & traffic
     season = np.where(day_known, state["day"][day[1]], state["level"])
     centre = np.where(week_known, state["week"][week[1]], season) + state["adjust"]
     upper = np.where(week_known, week_upper, np.maximum(day_upper, week_upper))
     upper = np.where(levelled, np.maximum(upper, state["level"]), upper) + np.maximum(state["adjust"], 0)
     state["centre"][...] = centre
-    state["known"][...] = levelled | (~by_level[:, None] & (day_known | week_known))
+    state["known"][...] = levelled | (~by_level[:, None] & traffic & (day_known | week_known))
     state["upper"][...] = np.where(state["known"], np.maximum(upper, centre), centre)
 
 
@@ -116,10 +117,14 @@ def remember_peaks(state: Slots, minute: int, scores: Floats, ordinary: Mask) ->
         now[...] = 0.0
 
 
-def adopt(state: Slots, channel: int, slot: int, shift: float) -> None:
-    """Make a lasting change the new normal: move season and level of one channel by `shift`."""
+def adopt(state: Slots, channel: int, slot: int, shift: float, highest: float) -> None:
+    """Make a lasting change the new normal: move season and level of one channel by `shift`, up to `highest`.
+
+    Hours that were learned from little may be far too low; what they lack must not be added to all others.
+    """
     for name in ("day", "week", "level", "centre", "upper"):
-        state[name][..., channel, slot] += shift
+        before = state[name][..., channel, slot]
+        state[name][..., channel, slot] = np.minimum(before + shift, np.maximum(before, highest))
 
 
 def _move(location: Array, seen: Array, values: Floats, valid: Mask, *, scale: Array, memory: int) -> None:

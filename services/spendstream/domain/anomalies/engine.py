@@ -13,7 +13,7 @@ from spendstream.domain.anomalies.models import approved_patterns
 from spendstream.domain.anomalies.organisation import Caps, Organisation
 from spendstream.domain.anomalies.watermark import MINUTE_MICROS, NO_TIME, Lateness, Watermark
 
-SNAPSHOT_VERSION: Final = 2
+SNAPSHOT_VERSION: Final = 3
 # Alerts published before a crash are remembered this long (event time) against being published again.
 _RECALL_MINUTES: Final = 60 * 24 * 60
 _KEYS: Final = ["close", "minute", *DIMENSIONS]

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from spendstream.domain.alerts import SEVERITIES, escalate, fingerprint
 from spendstream.domain.anomalies.watermark import MINUTE_MICROS
-from spendstream.domain.money import PICO_PER_USD
+from spendstream.domain.money import PICO_PER_USD, on_wire
 from spendstream.domain.wording import usd
 
 Record = dict[str, Any]
@@ -112,10 +112,10 @@ class Incidents:
             "emitted_at": now,
             "level": None,
             "limit_pico_usd": None,
-            "observed_pico_usd": finding.observed,
-            "expected_pico_usd": finding.expected,
-            "at_stake_pico_usd": finding.at_stake,
-            "per_hour_pico_usd": 0 if closed else finding.per_hour,
+            "observed_pico_usd": on_wire(finding.observed),
+            "expected_pico_usd": on_wire(finding.expected),
+            "at_stake_pico_usd": on_wire(finding.at_stake),
+            "per_hour_pico_usd": 0 if closed else on_wire(finding.per_hour),
             "score": finding.score,
             "root_cause": finding.cause or (last["root_cause"] if last else ""),
             "link": "",

@@ -6,8 +6,8 @@ the volume). A channel is hot when its ratio, its score (robust z, above the lar
 all pass; an incident opens after consecutive hot minutes, or one unmistakable minute.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -50,6 +50,8 @@ class Firing:
     observed: int
     expected: int
     calm: int = 0
+    #: Per channel, the largest value since it opened: lasting, it may become normal, and nothing beyond it.
+    highest: list[float] = field(default_factory=lambda: [0.0] * len(_SPAN))
 
 
 @dataclass(frozen=True)
@@ -160,25 +162,29 @@ class Spike:
         firing.observed += int(latest[0, COST])
         channel = UNIT_3 if firing.unit else SPEND_5
         firing.expected += round(float(self._normal_minutes(latest, slot, channel, firing.unit)[0]))
+        values = np.where(view.valid[:, slot], view.values[:, slot], 0.0)
+        firing.highest = np.maximum(firing.highest, values).tolist()
         warm = view.valid[:, slot] & (view.ratio[:, slot] > _RATIO / 2)
         if warm[[SPEND_5, UNIT_3]].any():
             firing.hottest = minute
         firing.calm = 0 if warm.any() else firing.calm + 1
         if minute - firing.opened >= _NEW_NORMAL_MINUTES:
             finding = self._close(key, minute, view, "lasting a day it is the new normal")
-            self._adopt(slot, view)
+            self._adopt(slot, view, firing.highest)
             return finding
         if firing.calm >= _CALM_MINUTES:
             return self._close(key, minute, view, "back to normal")
         return self._finding("hold", key, minute, view)
 
-    def _adopt(self, slot: int, view: View) -> None:
-        """What has lasted a day is the new normal; the longer span of each kind says by how much."""
-        for slow, pair in ((SPEND_60, (SPEND_5, SPEND_60)), (UNIT_30, (UNIT_3, UNIT_30))):
-            if view.valid[slow, slot]:
+    def _adopt(self, slot: int, view: View, highest: Sequence[float]) -> None:
+        """What has lasted a day is the new normal; the longer span of each kind that has learned says by how much."""
+        for pair in ((SPEND_60, SPEND_5), (UNIT_30, UNIT_3)):
+            learned = [c for c in pair if view.valid[c, slot] and self.state["n"][c, slot]]
+            if learned:
+                slow = learned[0]
                 shift = float(view.values[slow, slot] - self.state["centre"][slow, slot])
-                for channel in pair:
-                    baseline.adopt(self.state, channel, slot, shift)
+                for channel in learned:
+                    baseline.adopt(self.state, channel, slot, shift, highest[channel])
         self.table.renew(slot)
 
     def _close(self, key: str, minute: int, view: View, why: str) -> Finding:

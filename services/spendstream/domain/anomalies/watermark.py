@@ -1,9 +1,10 @@
 """Which minutes of one organisation are complete: event time of the records, helped by the clock only when they stop.
 
 A partition of `usage` is read in long runs when a backlog is drained, so partitions may be hours of event time apart.
-Where deltas name their `source_partition`, the slowest partition decides; one that has been silent for `stall_seconds`
-of clock time no longer holds the others back. Records of partition NO_TIME (corrections, which come from no usage)
-tell no time at all.
+Where deltas name their `source_partition`, the slowest partition decides; one that has been silent for a while of clock
+time no longer holds the others back: for `stall_seconds`, or, where its records are old by the clock, `replay_seconds`,
+because whoever drains a backlog may be long about another partition. Records of partition NO_TIME (corrections, which
+come from no usage) tell no time at all.
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ class Lateness:
 
     allowed_seconds: int = 60
     stall_seconds: int = 30
+    replay_seconds: int = 600
     # A stream that is silent this long has its last minutes closed; after `idle_seconds` its time follows the clock.
     quiet_seconds: int = 120
     idle_seconds: int = 600
@@ -47,6 +49,8 @@ class Watermark:
     source_partitions: int = 1
     first_open: int = _UNSEEN
     since: int | None = None
+    #: The minute of the first record.
+    first: int = _UNSEEN
     newest: dict[int, int] = field(default_factory=dict)
     heard: dict[int, int] = field(default_factory=dict)
 
@@ -59,7 +63,7 @@ class Watermark:
             return minutes
         present = [int(p) for p in np.unique(partitions) if p != NO_TIME]
         if self.since is None and present:
-            self.since = now
+            self.since, self.first = now, int(minutes[partitions != NO_TIME][0])
         for partition in present:
             self.heard[partition] = now
         opens = np.full(len(minutes), self.first_open, dtype=np.int64)
@@ -86,9 +90,11 @@ class Watermark:
             return
         last_heard, newest = max(self.heard.values()), max(self.newest.values())
         silent = (now - last_heard) // MICROS
-        if silent >= self.lateness.stall_seconds:
-            self.first_open = max(self.first_open, newest - self.lateness.minutes)
-        if silent >= self.lateness.quiet_seconds:
+        holding = self._holding(now)
+        if silent >= self.lateness.stall_seconds and not any(p not in self.newest for p in holding):
+            slowest = min((self.newest[p] for p in holding), default=newest)
+            self.first_open = max(self.first_open, slowest - self.lateness.minutes)
+        if silent >= self.lateness.quiet_seconds and not holding:
             self.first_open = max(self.first_open, newest + 1)
         behind = (last_heard - newest * MINUTE_MICROS) // MICROS
         if silent >= self.lateness.idle_seconds and behind < self.lateness.live_seconds:
@@ -100,22 +106,31 @@ class Watermark:
 
         At the start every expected partition is waited for; later only those heard from lately count.
         """
-        stalled = now - self.lateness.stall_seconds * MICROS
-        starting = self.since is not None and self.since >= stalled
+        starting = self.since is not None and now - self.since <= self._patience(self.first, now)
         expected = range(self.source_partitions) if starting and self.source_partitions > 1 else range(0)
-        heard = {p: p in expected for p, at in self.heard.items() if at >= stalled}
+        heard = {
+            p: p in expected
+            for p, at in self.heard.items()
+            if now - at <= self._patience(self.newest.get(p, _UNSEEN), now)
+        }
         return heard | dict.fromkeys(expected, True)
+
+    def _patience(self, minute: int, now: int) -> int:
+        """How long a partition that stands at a minute may be silent; microseconds."""
+        live = now - minute * MINUTE_MICROS <= self.lateness.live_seconds * MICROS
+        return (self.lateness.stall_seconds if live else self.lateness.replay_seconds) * MICROS
 
     def snapshot(self) -> dict[str, Any]:
         return {
             "first_open": self.first_open,
             "since": self.since,
+            "first": self.first,
             "newest": {str(p): m for p, m in self.newest.items()},
             "heard": {str(p): at for p, at in self.heard.items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.first_open = state["first_open"]
-        self.since = state["since"]
+        self.since, self.first = state["since"], state["first"]
         self.newest = {int(p): m for p, m in state["newest"].items()}
         self.heard = {int(p): at for p, at in state["heard"].items()}

@@ -17,7 +17,7 @@ from spendstream.domain import wording
 from spendstream.domain.alerts import fingerprint
 from spendstream.domain.billing.cells import month_of
 from spendstream.domain.billing.reconciliation import CLASSES, Variance
-from spendstream.domain.money import decimal_from, quantise_usd
+from spendstream.domain.money import decimal_from, on_wire, quantise_usd
 
 NAME: Final = "reconciliation"
 NEVER_JUDGED: Final = ("rounding", "late")
@@ -132,9 +132,9 @@ def alert(month: Month, tolerance: Tolerance, now: int) -> dict[str, Any]:
         "updated_at": now,
         "window_start": start,
         "window_end": end,
-        "observed_pico_usd": _fitting(month.invoice),
-        "expected_pico_usd": _fitting(month.estimate),
-        "at_stake_pico_usd": _fitting(abs(judged)),
+        "observed_pico_usd": on_wire(month.invoice),
+        "expected_pico_usd": on_wire(month.estimate),
+        "at_stake_pico_usd": on_wire(abs(judged)),
     }
 
 
@@ -143,8 +143,3 @@ def _causes(month: Month, tolerance: Tolerance) -> Sequence[str]:
     counted = [(name, amount) for name, amount in month.amounts.items()
                if amount and name not in NEVER_JUDGED and name not in tolerance.ignore]  # fmt: skip
     return [f"{name} {wording.usd(amount)}" for name, amount in sorted(counted, key=lambda each: -abs(each[1]))]
-
-
-def _fitting(pico: int) -> int:
-    """Within the 64 bits of the wire."""
-    return max(-(2**63) + 1, min(2**63 - 1, pico))

@@ -13,14 +13,13 @@ from spendstream.domain.budgets.model import (
     BURN_SEVERITY,
     CALLER_DIMENSIONS,
     DIMENSIONS,
-    MAX_PICO_USD,
     Budget,
     BurnSignal,
     Level,
     default_ladder,
 )
 from spendstream.domain.budgets.windows import CALENDAR_WINDOWS, DAY, HOUR, MAX_ROLLING_HOURS, Window, parse_duration
-from spendstream.domain.money import decimal_from, pico_from_usd
+from spendstream.domain.money import MAX_PICO_USD, decimal_from, pico_from_usd
 
 Errors = list[tuple[str, str]]
 

@@ -8,9 +8,9 @@ from typing import Any
 from spendstream.domain.alerts import Record
 from spendstream.domain.budgets.counters import Tracked
 from spendstream.domain.budgets.model import ACTIONS
-from spendstream.domain.budgets.records import on_wire
 from spendstream.domain.budgets.scopes import Scope, scope_key
 from spendstream.domain.budgets.windows import QUARTER_HOUR, micros
+from spendstream.domain.money import on_wire
 
 ScopeId = tuple[str, Scope]
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from spendstream.domain.alerts import AlertBook, Record
 from spendstream.domain.budgets.counters import Counter, Tracked
 from spendstream.domain.budgets.enforcement import ScopeId
-from spendstream.domain.budgets.records import level_alert, on_wire
+from spendstream.domain.budgets.records import level_alert
+from spendstream.domain.money import on_wire
 from spendstream.domain.wording import usd
 
 

@@ -13,7 +13,6 @@ CALLER_DIMENSIONS: Final = ("user", "api_key")
 ACTIONS: Final = ("allow", "warn", "downgrade", "throttle", "block_non_critical", "block")
 
 # Alert and EnforcementState carry money as int64 pico-dollars; a larger amount could not be told to anyone.
-MAX_PICO_USD: Final = 2**63 - 1
 
 BURN_SEVERITY: Final = {"page": "page", "ticket": "warning"}
 _DEFAULT_LADDER: Final = (

@@ -5,9 +5,10 @@ from typing import Any
 from spendstream.domain.alerts import Record
 from spendstream.domain.budgets import wording
 from spendstream.domain.budgets.counters import Counter, Tracked
-from spendstream.domain.budgets.model import MAX_PICO_USD, BurnSignal, Level
+from spendstream.domain.budgets.model import BurnSignal, Level
 from spendstream.domain.budgets.signals import forecast
 from spendstream.domain.budgets.windows import HOUR
+from spendstream.domain.money import on_wire
 from spendstream.domain.wording import usd
 
 
@@ -80,11 +81,6 @@ def burn_alert(
         per_hour_pico_usd=on_wire(spent * HOUR // signal.long),
         score=rate,
     )
-
-
-def on_wire(pico_usd: int) -> int:
-    """As int64: sums beyond 9.2 million dollars are told as that much, still above any amount (documents.py)."""
-    return max(-MAX_PICO_USD, min(MAX_PICO_USD, pico_usd))
 
 
 def _alert(tracked: Tracked, window_start: int, **fields: Any) -> Record:
