@@ -9,7 +9,7 @@ import typer
 
 from spendstream.cli.failures import CHECK_FAILED, UNAVAILABLE, USAGE, CommandError, errors
 from spendstream.cli.output import print_json, print_table
-from spendstream.cli.reaching import JsonOption, reaching
+from spendstream.cli.reaching import JsonOption, going_on, reaching
 
 if TYPE_CHECKING:
     from spendstream.operations.billing_import import Bill, How, ImportedBill, Withdrawal
@@ -53,7 +53,7 @@ def billing(
         raise CommandError("--complete compares with what is there, so it has to wait: leave out --no-wait", USAGE)
     how = How(together, complete, not no_wait, dry_run)
     bills = _bills(files, org, provider, how)
-    with reaching():
+    with going_on(), reaching():
         imported = asyncio.run(_import(bills, how, timeout, no_progress))
     report = [_report(each) for each in imported]
     if as_json:

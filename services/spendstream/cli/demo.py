@@ -46,7 +46,7 @@ def demo(
         if keep:
             _hold()
     if not ok:
-        raise CommandError("the totals do not reconcile (see above)", CHECK_FAILED)
+        raise CommandError("the totals do not reconcile, or an incident was missed (see above)", CHECK_FAILED)
 
 
 @contextmanager
@@ -100,8 +100,11 @@ def _play(say: Callable[[str], None]) -> bool:
     checks = [*report.check(history, client), *report.check(trace, client)]
     alert_latency = report.measure_alerts(settings)
     report.wait_for_advice(client)
+    found = report.planted_and_found(client)
     report.print_all(client, trace, replay_started, alert_latency)
-    return report.print_reconciliation(client, checks)
+    agrees = report.print_reconciliation(client, checks)
+    console.print(f"{sum(found.values())} of {len(found)} planted incidents were found: {', '.join(found)}.")
+    return agrees and all(found.values())
 
 
 async def _history(examples: Path, target: "Target") -> "TruthFile":

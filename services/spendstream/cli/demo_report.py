@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from spendstream.runtime.settings import Settings
 
 PROBES = 8
+#: What goes wrong in the demo, and for whom.
+PLANTED = {"search-overspend": "search", "copilot-spike": "coding"}
 SECTIONS = (
     (
         "Spend by team, last 24 hours",
@@ -80,6 +82,23 @@ def wait_for_advice(client: Any) -> None:
             return
         seen = found
         time.sleep(3.5)
+
+
+def planted_and_found(client: Any) -> dict[str, bool]:
+    """Whether what was planted (examples/demo/incidents.yaml) was found; that may take a moment."""
+    give_up = time.monotonic() + 30
+    while True:
+        teams = {
+            str(team)
+            for (team,) in client.query(
+                "select distinct scope['team'] from v_alerts where kind = 'anomaly'"
+                " and started_at > now() - interval 3 hour"
+            ).result_rows
+        }
+        found = {incident: team in teams for incident, team in PLANTED.items()}
+        if all(found.values()) or time.monotonic() > give_up:
+            return found
+        time.sleep(1)
 
 
 def print_all(client: Any, trace: "TruthFile", live_since: float, alert_latency: Sequence[float]) -> None:

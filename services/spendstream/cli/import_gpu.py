@@ -9,7 +9,7 @@ import typer
 from spendstream.cli.failures import CHECK_FAILED, UNAVAILABLE, USAGE, CommandError, errors
 from spendstream.cli.gpu_sources import GpuFile, at_option, dcgm_files, interval_option, table_files
 from spendstream.cli.output import print_json, print_table
-from spendstream.cli.reaching import JsonOption, reaching
+from spendstream.cli.reaching import JsonOption, going_on, reaching
 
 if TYPE_CHECKING:
     from spendstream.operations.gpu_import import Outcome
@@ -44,7 +44,7 @@ def gpu(
         sources = dcgm_files(files, at_option(at), interval_option(interval), org, time_slices)
     else:
         sources = table_files(files, org)
-    with reaching():
+    with going_on(), reaching():
         done = asyncio.run(_import(sources, timeout, no_wait))
     rejected = [] if done is None else done.rejected
     bad = [{"file": each.file, "line": line.line, "problem": line.problem} for each in sources for line in each.bad]

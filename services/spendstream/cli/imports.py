@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spendstream.cli import INTERRUPTED
 from spendstream.cli.failures import CHECK_FAILED, UNAVAILABLE, CommandError, errors
 from spendstream.cli.output import print_json, print_table
-from spendstream.cli.reaching import JsonOption, reaching
+from spendstream.cli.reaching import JsonOption, going_on, reaching
 from spendstream.cli.usage_sources import usage_sources
 
 if TYPE_CHECKING:
@@ -48,14 +47,10 @@ def usage(
 
     Example: spendstream import usage march.csv april.csv --format csv --timeout 60
     """
-    try:
+    with going_on(), reaching():
         sources = usage_sources(files, file_format, mapping)
-        with reaching():
-            imported = asyncio.run(_import(sources, timeout, no_wait, no_progress))
-            report = [_report(each) for each in imported]
-    except KeyboardInterrupt as error:
-        hint = "give the same command again to go on: nothing is counted twice"
-        raise CommandError(f"interrupted; {hint}", INTERRUPTED) from error
+        imported = asyncio.run(_import(sources, timeout, no_wait, no_progress))
+        report = [_report(each) for each in imported]
     if as_json:
         print_json({"files": report})
     else:

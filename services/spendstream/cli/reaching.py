@@ -7,9 +7,20 @@ from typing import Annotated
 
 import typer
 
+from spendstream.cli import INTERRUPTED
 from spendstream.cli.failures import UNAVAILABLE, USAGE, CommandError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def going_on() -> Iterator[None]:
+    """A sentence for Ctrl-C in a command that may be given again."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        hint = "give the same command again to go on: nothing is counted twice"
+        raise CommandError(f"interrupted; {hint}", INTERRUPTED) from error
 
 
 @contextmanager

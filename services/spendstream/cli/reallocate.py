@@ -9,7 +9,7 @@ import typer
 
 from spendstream.cli.failures import CHECK_FAILED, USAGE, CommandError, errors
 from spendstream.cli.output import print_json, print_table
-from spendstream.cli.reaching import JsonOption, reaching
+from spendstream.cli.reaching import JsonOption, going_on, reaching
 
 if TYPE_CHECKING:
     from spendstream.operations.allocation_ledger import Month
@@ -39,7 +39,7 @@ def reallocate(
     Example: spendstream reallocate --period 2026-11 --apply
     """
     month = _month(period)
-    with reaching():
+    with going_on(), reaching():
         made = asyncio.run(_reallocate(month, apply, force, org))
     report = [_report(each, apply) for each in made]
     if as_json:

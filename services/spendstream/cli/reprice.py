@@ -9,7 +9,7 @@ import typer
 
 from spendstream.cli.failures import UNAVAILABLE, USAGE, CommandError, errors
 from spendstream.cli.output import print_json, print_table, turned, where
-from spendstream.cli.reaching import JsonOption, moment_option, reaching
+from spendstream.cli.reaching import JsonOption, going_on, moment_option, reaching
 from spendstream.cli.reprice_gpu import gpu_report, print_gpus
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def reprice(
     if wanted.since >= wanted.until:
         raise CommandError(f"--from {since} is not before --to {until}", USAGE)
     readings = Selection(wanted.since, wanted.until, org, gpu_model)
-    with reaching():
+    with going_on(), reaching():
         done, gpus = asyncio.run(
             _reprice(wanted if "usage" in sections else None, readings if "gpu" in sections else None, apply, timeout)
         )
