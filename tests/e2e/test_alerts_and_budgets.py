@@ -52,6 +52,8 @@ def test_a_budget_that_is_spent_shows_in_its_status_and_in_the_alerts(system: Sy
     assert Decimal(followed[1]["observed_usd"]) == spent
     lines = [line for line in system.run("alerts", "tail", "--since", "1h").stdout.splitlines() if "spender" in line]
     assert ["notice" in lines[0], "warning" in lines[1]] == [True, True]
+    [newest] = system.run("alerts", "tail", "--kind", "budget", "--lines", "1").stdout.splitlines()
+    assert newest == lines[-1]
     assert "85.0%" in system.run("budgets", "status").stdout
     assert "spender" not in system.run("alerts", "tail", "--kind", "anomaly").stdout
 

@@ -44,12 +44,11 @@ async def _tail(since: datetime | None, newest: int, follow: bool, kind: str | N
     from spendstream.runtime.settings import Settings  # noqa: PLC0415
 
     shown = 0
-    async for state in states(Settings.load(), since, newest, follow):
-        if kind in (None, state["kind"]):
-            text = json.dumps(state, default=plain, ensure_ascii=False) if as_json else _line(state)
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
-            shown += 1
+    async for state in states(Settings.load(), since, newest, follow, kind):
+        text = json.dumps(state, default=plain, ensure_ascii=False) if as_json else _line(state)
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+        shown += 1
     if not shown:
         errors.print("nothing yet: no alert matches (--since looks further back, --kind at other kinds)", style="dim")
 

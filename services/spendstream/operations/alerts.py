@@ -1,5 +1,6 @@
 """The alerts topic as a stream of lines for an operator."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,39 +18,45 @@ POLL_MS = 500
 
 
 async def states(
-    settings: Settings, since: datetime | None, newest: int, follow: bool
+    settings: Settings, since: datetime | None, newest: int, follow: bool, kind: str | None = None
 ) -> AsyncIterator[Mapping[str, Any]]:
-    """Published alert states in order: those since a time, else the `newest` so many; then new ones for ever.
+    """Published alert states of a kind (None: of all) in order: those since a time, else the `newest` so many; then new
+    ones for ever.
 
     Money is in USD (`at_stake_usd` for `at_stake_pico_usd`). What cannot be decoded is left out.
     """
     async with partition_reader(settings, TOPIC, 0, 0) as consumer:
-        await _seek(consumer, since, newest)
+        # The newest of a kind may be anywhere; those of all kinds are the last ones.
+        await _seek(consumer, since, newest if kind is None else None)
+        past: deque[Mapping[str, Any]] = deque(maxlen=newest if since is None else None)
         async for records in read_batches(consumer, TOPIC, 0):
-            for state in _decoded(records):
-                yield state
+            past.extend(_decoded(records, kind))
+        for state in past:
+            yield state
         while follow:
             for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
-                for state in _decoded(records):
+                for state in _decoded(records, kind):
                     yield state
 
 
-async def _seek(consumer: AIOKafkaConsumer, since: datetime | None, newest: int) -> None:
+async def _seek(consumer: AIOKafkaConsumer, since: datetime | None, newest: int | None) -> None:
     start, end = await log_bounds(consumer, PARTITION)
-    position = max(start, end - newest)
+    position = start if newest is None else max(start, end - newest)
     if since is not None:
         found = (await consumer.offsets_for_times({PARTITION: int(since.timestamp() * 1_000)})).get(PARTITION)
         position = end if found is None or found.offset < 0 else found.offset
     consumer.seek(PARTITION, position)
 
 
-def _decoded(records: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+def _decoded(records: Sequence[Any], kind: str | None) -> Sequence[Mapping[str, Any]]:
     found = []
     for record in records:
         try:
-            found.append(in_usd(decode(record.value)[1]))
+            state = decode(record.value)[1]
         except Undecodable:
             continue
+        if kind in (None, state["kind"]):
+            found.append(in_usd(state))
     return found
 
 
