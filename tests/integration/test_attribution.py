@@ -96,3 +96,23 @@ def test_a_partition_of_nothing_but_rejects_stands_still_and_says_so(installatio
     installation.services.clear()
     installation.service("attribution").start()
     installation.until("select count() from dead_letters final", lambda n: n == 2_000)
+
+
+@pytest.mark.embedded
+def test_an_orderly_stop_in_the_middle_of_a_backlog_leaves_the_same_in_charges_and_roll_ups(
+    installation: Installation, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(PRICES)
+    attribution = installation.service("attribution")
+    attribution.start()
+    installation.run("apply", "-f", str(prices))
+    for part in range(4):  # the ledger is behind roll-ups when it is told to stop
+        installation.publish("usage", list(numbered(f"part-{part}", 15_000)))
+    installation.until("select count() from charges", lambda n: n > 0)
+    assert attribution.stop() == 0
+    counts = "select (select count() from charges), (select sum(events) from v_cost_minute)"
+    charged, summed = installation.query(counts)[0]
+    assert charged == summed > 0
+    assert installation.query("select events_in, difference from v_conservation")[0] == (charged, 0)
+    assert "not everything is in ClickHouse" not in attribution.tail()

@@ -9,6 +9,7 @@ from spendstream.attribution.bills.processor import BillProcessor
 from spendstream.attribution.bills.reconciliation import ReconciliationWatch
 from spendstream.attribution.corrections.processor import GROUP, TOPIC, CorrectionProcessor
 from spendstream.attribution.corrections.repair import Repairer
+from spendstream.attribution.draining import Draining
 from spendstream.attribution.gpu.alerts import UnpricedModels
 from spendstream.attribution.gpu.corrections import GpuCorrections
 from spendstream.attribution.gpu.processor import GpuProcessor
@@ -54,7 +55,7 @@ def build(context: Context) -> Sequence[faust.App | Service]:
         PRICES,
         alerts("alerts", "pipeline", "governance"),
     ]
-    projector = Projector(context.clickhouse, tables)
+    projected = Projector(context.clickhouse, tables).app(context.settings, f"{context.service}-ledger")
     corrections, repairer = CorrectionProcessor(context), Repairer(context)
     corrections.assignment_changed = repairer.follow
     options = RunOptions(linger_ms=CORRECTIONS_LINGER_MS, records=CORRECTIONS_RECORDS)
@@ -66,7 +67,7 @@ def build(context: Context) -> Sequence[faust.App | Service]:
     return [
         app,
         ledger,
-        projector.app(context.settings, f"{context.service}-ledger"),
+        projected,
         corrected,
         repairer,
         GpuProcessor(context, models, gpu_repair.news).app(),
@@ -74,4 +75,5 @@ def build(context: Context) -> Sequence[faust.App | Service]:
         gpu_repair,
         bills.app(f"{context.service}-billing"),
         ReconciliationWatch(context, lambda: bills.reads),
+        Draining(app, ledger, context.publisher, projected),
     ]

@@ -94,12 +94,15 @@ class Ledger(Service):  # type: ignore[misc]  # mode is untyped
         self._cards = RateCards(context.clickhouse)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._sure_until: dict[int, float] = {}
+        #: Offsets each partition is behind the plan log; None until that is known.
+        self._behind: dict[int, int | None] = {}
         self._allowed_us = context.settings.allowed_lateness_s * 1_000_000
 
     def follow(self, partitions: Mapping[int, str]) -> None:
         """Follow exactly these partitions (number → incarnation) from now on."""
         for task in self._tasks.values():
             task.cancel()
+        self._behind = dict.fromkeys(partitions)
         self._tasks = {
             partition: asyncio.create_task(self._keep_following(partition, incarnation))
             for partition, incarnation in partitions.items()
@@ -136,14 +139,23 @@ class Ledger(Service):  # type: ignore[misc]  # mode is untyped
                     for record in records:
                         history.add(record.offset, decode(record.value)[1])
                 ready, history.plans = history.plans, []
-                metrics.ledger_behind.labels(str(partition)).set(max(0, history.next_first - 1 - done))
+                self._note_behind(partition, history.next_first - 1 - done)
                 due = [plan for plan in ready if plan.incarnation == incarnation and plan.last > done]
                 for plan in due:
                     unsure = await self._write(partition, plan, usage, done, unsure)
                 if due:
                     done = due[-1].last
                     await self._mark(partition, due)
-                    metrics.ledger_behind.labels(str(partition)).set(max(0, history.next_first - 1 - done))
+                    self._note_behind(partition, history.next_first - 1 - done)
+
+    def _note_behind(self, partition: int, offsets: int) -> None:
+        self._behind[partition] = max(0, offsets)
+        metrics.ledger_behind.labels(str(partition)).set(max(0, offsets))
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether everything that was planned is in ClickHouse."""
+        return all(offsets == 0 for offsets in self._behind.values())
 
     async def _position(self, incarnation: str, partition: int) -> tuple[int, int]:
         """Last offset in the ledger and where its plan stands in the plan log."""

@@ -84,6 +84,12 @@ class ConsumeLoop:
         self._reload: asyncio.Task[None] | None = None
         #: True once partitions (perhaps none) were assigned and their state loaded.
         self.ready = False
+        self._busy = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no run is queued or under way."""
+        return not self._busy and all(lane.empty() for lane in self._lanes.values())
 
     async def deliver(self, event: Any) -> None:
         """Queue one run for its partition; waits while the partition is `RUNS_AHEAD` runs behind."""
@@ -160,6 +166,7 @@ class ConsumeLoop:
         while True:
             event = await lane.get()
             run = Run(tp.topic, tp.partition, event.value)
+            self._busy += 1
             try:
                 process = partial(self._processor.process, run)
                 await retrying(f"{tp.topic}/{tp.partition}", process, retry_on=(NotNowError,))
@@ -175,6 +182,8 @@ class ConsumeLoop:
                 )
                 await self._stop_service(error)
                 return
+            finally:
+                self._busy -= 1
             event.ack()
 
 

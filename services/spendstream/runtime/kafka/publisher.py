@@ -27,6 +27,8 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
+        #: Offset of the newest record (or, of a batch, its first) that was sent, by topic and partition.
+        self.newest: dict[tuple[str, int], int] = {}
 
     async def start(self) -> None:
         self._producer = AIOKafkaProducer(
@@ -65,12 +67,17 @@ class Publisher:
             else:
                 count = await self._pack(topic, partition, messages, pending)
             if pending:
-                await asyncio.gather(*pending)
+                self._note_sent(await asyncio.gather(*pending))
         except (KafkaError, RequestTimedOutError, OSError) as error:
             for future in pending:
                 future.cancel()
             raise NotNowError(f"publishing to {topic}: {error!r}") from error
         return count
+
+    def _note_sent(self, sent: Iterable[Any]) -> None:
+        for record in sent:
+            place = (record.topic, record.partition)
+            self.newest[place] = max(self.newest.get(place, -1), record.offset)
 
     async def _pack(
         self, topic: str, partition: int, messages: Iterable[Message], pending: list[asyncio.Future[Any]]

@@ -134,6 +134,11 @@ class ChunkedConsumer(stock.Consumer):
                     self._in_flight[tp].append(run[-1].offset)
                     yield tp, self._run_message(tp, run, generation, epoch)
 
+    def has_read(self, offsets: Mapping[tuple[str, int], int]) -> bool:
+        """Whether the records at these offsets were handed on, of the partitions it holds."""
+        mine = self.assignment()
+        return all(self._next.get(TP(*tp), 0) > offset for tp, offset in offsets.items() if TP(*tp) in mine)
+
     def _unread(self, tp: TP, run: Sequence[Record]) -> Sequence[Record]:
         """Drop what was handed on already."""
         expected = self._next.get(tp, 0)
