@@ -10,5 +10,6 @@ Writes   attribution-plans, costs, corrections, gpu-corrections, alerts, usage-d
          ClickHouse.
 State    under SPENDSTREAM_HOME, or rebuilt from Kafka; each room says its own.
 Walk     app.py (wiring), then the room's own walk. Shared: publishing.py (roll-up rows onto costs), limit.py (mass
-         rejection stops a partition), looking.py (when to look for what can be repaired).
+         rejection stops a partition), looking.py (when to look for what can be repaired),
+         draining.py (an orderly stop).
 """
