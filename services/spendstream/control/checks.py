@@ -101,6 +101,15 @@ def check_against(kind: str, old: Spec, new: Spec) -> Wrong:
     return [(error.path, error.message) for error in check_change(before, after)]
 
 
+def priced(spec: Spec) -> tuple[tuple[str, ...], int] | None:
+    """What a price is about, whatever it is called, and since when; None for one that cannot be read."""
+    price = parse_price(spec).price
+    if price is None:
+        return None
+    names = (price.provider, price.model) if isinstance(price, ModelPrice) else ("gpu", price.gpu)
+    return (*names, price.region or ""), price.effective_from
+
+
 def warnings(kind: str, spec: Spec, before: Spec | None = None) -> Wrong:
     """What is odd but legal; `before` is the document it replaces."""
     if kind == "Price":

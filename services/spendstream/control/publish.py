@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from aiokafka.errors import KafkaError
 
-from spendstream.control.checks import check_against, check_spec, identity
+from spendstream.control.checks import check_against, check_spec, identity, priced
 from spendstream.control.files import Problem, Source
 from spendstream.runtime import clock, heartbeats
 from spendstream.runtime.control import ORG_MARK, ControlLog, Document, digest_of, document_key, spec_json
@@ -18,6 +18,8 @@ from spendstream.runtime.retry import NotNowError
 from spendstream.runtime.settings import Settings
 from spendstream.schemas import encode
 
+#: Prices with what each is about and since when.
+Prices = Sequence[tuple[tuple[tuple[str, ...], int] | None, Document]]
 LARGEST_BYTES = 900_000  # brokers take 1 MiB; names, digest and framing come on top
 
 
@@ -30,6 +32,8 @@ class Change:
     action: str
     revision: int
     before: Document | None
+    #: The price that was in force where a new one begins, under whatever name.
+    ends: Document | None = None
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,23 @@ def plan_changes(sources: Sequence[Source], log: ControlLog) -> list[Change]:
         key = (document.org, identity(document.kind, document.name, document.spec))
         if key not in newest or newest[key].revision < document.revision:
             newest[key] = document
+    prices = [(priced(document.spec), document) for document in newest.values() if document.kind == "Price"]
     return [
-        _change(source, newest.get((source.org, identity(source.kind, source.name, source.spec)))) for source in sources
+        _change(source, newest.get((source.org, identity(source.kind, source.name, source.spec))), prices)
+        for source in sources
     ]
+
+
+def _in_force(source: Source, prices: Prices) -> Document | None:
+    """The price of the same model, or GPU, and region where one begins; of two the one known later."""
+    if source.kind != "Price" or (mine := priced(source.spec)) is None:
+        return None
+    earlier = [
+        (found[1], document.offset, document)
+        for found, document in prices
+        if document.org == source.org and found is not None and found[0] == mine[0] and found[1] <= mine[1]
+    ]
+    return max(earlier, key=lambda each: each[:2])[2] if earlier else None
 
 
 def keys_of(name: str, org: str, log: ControlLog) -> list[str]:
@@ -114,23 +132,24 @@ def _means(key: str, name: str, org: str) -> bool:
     return identity == name and (owner or "default") == org
 
 
-def _change(source: Source, before: Document | None) -> Change:
+def _change(source: Source, before: Document | None, prices: Prices) -> Change:
     same = before is not None and before.digest == digest_of(source.kind, source.name, source.spec)
     revision = 1 if before is None else before.revision + (0 if same else 1)
     key = f"{source.kind}/{source.name}"
     if source.kind == "Price":
         key = f"{identity(source.kind, source.name, source.spec)}/{revision}"
     key = document_key(source.org, key)
-    return Change(source, key, "same" if same else "new" if before is None else "changed", revision, before)
+    ends = before if before is not None else _in_force(source, prices)
+    return Change(source, key, "same" if same else "new" if before is None else "changed", revision, before, ends)
 
 
 def suspicious(changes: Sequence[Change]) -> list[Problem]:
     """Price changes beyond the sanity bound."""
     return [
-        change.source.problem(path, f"{message} (use --force if it is meant)")
+        change.source.problem(path, f"{message}, compared with Price/{change.ends.name} (use --force if it is meant)")
         for change in changes
-        if change.action == "changed" and change.before is not None
-        for path, message in check_against(change.source.kind, change.before.spec, change.source.spec)
+        if change.action != "same" and change.ends is not None
+        for path, message in check_against(change.source.kind, change.ends.spec, change.source.spec)
     ]
 
 

@@ -116,6 +116,21 @@ def test_a_price_change_beyond_the_bound_is_doubted_with_its_place() -> None:
     assert str(doubt).startswith("f.yaml:1:")
 
 
+def test_a_new_price_is_compared_with_the_one_it_takes_over_from_whatever_it_is_called() -> None:
+    log, _ = applied([price()])
+    dear = {"usd_per_million_tokens": {"input": Decimal("1000"), "output": Decimal("3")}}
+    later = price(effective_from="2026-01-01T00:00:00Z", **dear)
+    other_name = document("Price", "other", {**price().spec, **dear})
+    for source in (later, other_name):
+        (doubt,) = suspicious(plan_changes([source], log))
+        assert f"compared with Price/{price().name}" in str(doubt)
+    elsewhere = document("Price", "other", {**price().spec, **dear, "region": "eu"})
+    another = document("Price", "other", {**price().spec, **dear, "model": "another"})
+    before = document("Price", "other", {**price().spec, **dear, "effective_from": "1999-01-01T00:00:00Z"})
+    assert suspicious(plan_changes([elsewhere, another, before], log)) == []
+    assert suspicious(plan_changes([document("Price", "other", {**price().spec, **dear}, "acme")], log)) == []
+
+
 def test_an_unreadable_record_is_passed_over() -> None:
     log = ControlLog()
     log.add(0, b"Budget/x", b"not avro")
