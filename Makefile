@@ -33,7 +33,7 @@ fence: install
 # These need nothing but a core. The others have brokers, engines and clocks: two files at a time, each with stacks of
 # its own; in the order of their names, which has the long ones first.
 PURE := tests/unit tests/contract
-SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 
 test: install ## proves the product, about a quarter of an hour on two cores
 	$(BIN)/pytest -m "not long" -n auto $(PURE)

@@ -1,5 +1,6 @@
 """Fixtures shared by all rings."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.installation import installation, kafka_installation, template
@@ -11,3 +12,10 @@ settings.register_profile("unhurried", settings.default, deadline=None, suppress
 settings.load_profile("unhurried")
 
 __all__ = ["installation", "kafka_installation", "kafka_stack", "reported_installation", "tansu_stack", "template"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side (`make test`) a file stays with one worker, and so do all of e2e, which share an installation."""
+    for item in items:
+        together = item.path.parent if item.path.parent.name == "e2e" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(together)))
