@@ -88,7 +88,8 @@ def plan_changes(sources: Sequence[Source], log: ControlLog) -> list[Change]:
         key = (document.org, identity(document.kind, document.name, document.spec))
         if key not in newest or newest[key].revision < document.revision:
             newest[key] = document
-    prices = [(priced(document.spec), document) for document in newest.values() if document.kind == "Price"]
+    declared = newest.values() if any(source.kind == "Price" for source in sources) else ()
+    prices = [(priced(document.spec), document) for document in declared if document.kind == "Price"]
     return [
         _change(source, newest.get((source.org, identity(source.kind, source.name, source.spec))), prices)
         for source in sources

@@ -28,10 +28,14 @@ async def states(
     async with partition_reader(settings, TOPIC, 0, 0) as consumer:
         # The newest of a kind may be anywhere; those of all kinds are the last ones.
         await _seek(consumer, since, newest if kind is None else None)
-        past: deque[Mapping[str, Any]] = deque(maxlen=newest if since is None else None)
+        last: deque[Mapping[str, Any]] = deque(maxlen=newest)
         async for records in read_batches(consumer, TOPIC, 0):
-            past.extend(_decoded(records, kind))
-        for state in past:
+            if since is None:
+                last.extend(_decoded(records, kind))
+                continue
+            for state in _decoded(records, kind):
+                yield state
+        for state in last:
             yield state
         while follow:
             for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():

@@ -23,6 +23,11 @@ DAY_US = 86_400_000_000
 PATIENCE_S = 30.0  # a restarted ClickHouse is back within this
 
 
+def bounded(since: int, until: int, now: int) -> tuple[int, int]:
+    """A period as ClickHouse is asked: nothing lies before the epoch or a day ahead of `now`. Microseconds."""
+    return max(0, since), max(0, min(until, now + DAY_US))
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Which charges: [since, until) in microseconds, of one organisation or all, of one model or all.
@@ -37,14 +42,14 @@ class Wanted:
     model: str | None = None
 
     def period(self, now: int) -> Period:
-        """The same as ClickHouse is asked; nothing lies before the epoch or a day ahead of `now`."""
+        """The same as ClickHouse is asked (`bounded`)."""
         names = {"org": self.org, "provider": self.provider, "model": self.model}
         given = {name: value for name, value in names.items() if value is not None}
         by_name = {name: f"{name} = {{{name}:String}}" for name in given}
         said = {"provider", "model"} & set(given)
         by_any_name = {name: f"({by_name[name]} or reported_{by_name[name]})" for name in said}
         return Period(
-            max(0, self.since), max(0, min(self.until, now + DAY_US)),
+            *bounded(self.since, self.until, now),
             tuple((by_name | by_any_name).values()), given, tuple(by_name.values()),
         )  # fmt: skip
 

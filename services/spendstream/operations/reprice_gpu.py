@@ -1,6 +1,6 @@
 """`spendstream reprice` for GPUs: readings of a period rated again by the prices of now, the diff first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spendstream.corrections.gpu.publish import TOPIC
 from spendstream.corrections.gpu.readings import Selection
@@ -8,7 +8,7 @@ from spendstream.corrections.gpu.reprice import GpuDiff, apply, diff
 from spendstream.corrections.gpu.standing import not_taken_in
 from spendstream.corrections.publish import CorrectionRun, run_id
 from spendstream.gpu_books import PRICE_KINDS, GpuShelf
-from spendstream.operations.reprice import DAY_US, Connected, Reports
+from spendstream.operations.reprice import Connected, Reports, bounded
 from spendstream.runtime import clock
 from spendstream.runtime.control import ControlLog
 from spendstream.runtime.settings import Settings
@@ -37,9 +37,11 @@ class GpuRepricing(Connected):
         """
         async with self._publishing():
             await self._until_taken_in()
-            bounded = _bounded(wanted, clock.now_us())
+            since, until = bounded(wanted.since, wanted.until, clock.now_us())
             prices = GpuShelf(self._control).prices()
-            found = await diff(self._clickhouse, bounded, prices, self._reports.progress)
+            found = await diff(
+                self._clickhouse, replace(wanted, since=since, until=until), prices, self._reports.progress
+            )
             name, sent = run_id("reprice", gpu=True, **self._inputs(wanted, PRICE_KINDS)), 0
             if publish and found.packed:
                 run = CorrectionRun(name, "reprice", clock.now_us())
@@ -55,8 +57,3 @@ class GpuRepricing(Connected):
             return f"{count} corrections of GPU readings to be taken in" if count else None
 
         await self._wait_until(waiting)
-
-
-def _bounded(wanted: Selection, now: int) -> Selection:
-    """The same as ClickHouse is asked: nothing lies before the epoch or a day ahead of `now`."""
-    return Selection(max(0, wanted.since), max(0, min(wanted.until, now + DAY_US)), wanted.org, wanted.gpu_model)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import faust
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import structlog
 from faust.types import TP
 
+from spendstream.attribution.gpu.rows import as_lists
 from spendstream.corrections.gpu.publish import TOPIC
 from spendstream.corrections.gpu.readings import STANDING
 from spendstream.corrections.gpu.standing import GROUP
@@ -120,8 +120,7 @@ def _as_frame(standing: pa.Table) -> pl.DataFrame:
 
 def _split(costs: Any, weights: pl.Series) -> pa.Array:
     parts = split_columns(costs, weights)
-    offsets = np.concatenate(([0], np.cumsum(parts.list.len().to_numpy(), dtype=np.int64))).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), usd_array(parts.explode().to_numpy()))
+    return as_lists(usd_array(parts.explode().to_numpy()), parts.list.len().to_list())
 
 
 def _with(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
